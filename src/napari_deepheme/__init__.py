@@ -1,0 +1,1 @@
+"""DeepHeme in napari."""

@@ -1,0 +1,1 @@
+"""Crops to class probabilities: the model bundle and the ensemble that runs it."""

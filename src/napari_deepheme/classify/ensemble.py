@@ -1,0 +1,121 @@
+"""Runs every member of a bundle over batches of crops."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import nn
+
+from napari_deepheme.cells import Predictions
+from napari_deepheme.classify.bundle import Bundle, Device, Head
+from napari_deepheme.classify.network import load_member
+from napari_deepheme.errors import BundleError, OptionError
+from napari_deepheme.stats.calibration import pool
+
+_SELF_TEST_TOLERANCE = 0.02
+
+
+class Ensemble:
+    """The members of a bundle, ready to predict.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    device : Device
+        ``auto`` takes CUDA, then MPS, then the CPU.
+    batch_size : int
+        Crops per pass; halved for good when the device runs out of memory.
+
+    Raises
+    ------
+    BundleError
+        The weights do not fit, or the self-test image does not give the expected probabilities.
+    OptionError
+        The device is not there.
+    """
+
+    def __init__(self, bundle: Bundle, device: Device = Device.AUTO, batch_size: int = 128) -> None:
+        self.spec = bundle.spec
+        self.batch_size = batch_size
+        self.device = _device(device)
+        self._members = [load_member(bundle, member, self.device) for member in bundle.spec.members]
+        shape = (1, 3, 1, 1)
+        self._mean = torch.tensor(self.spec.mean, device=self.device).view(shape)
+        self._std = torch.tensor(self.spec.std, device=self.device).view(shape)
+        self._self_test(bundle)
+
+    def predict(self, crops: NDArray[np.uint8]) -> Predictions:
+        """Probabilities for RGB crops.
+
+        Parameters
+        ----------
+        crops : ndarray of uint8, shape (n, input_px, input_px, 3)
+            At the bundle's µm/px.
+        """
+        classes = len(self.spec.taxonomy.classes)
+        parts = [np.empty((len(self._members), 0, classes), np.float32)]
+        start = 0
+        while start < len(crops):
+            try:
+                parts.append(self._predict_batch(crops[start : start + self.batch_size]))
+            except RuntimeError as err:
+                if self.batch_size == 1 or not _out_of_memory(err):
+                    raise
+                self.batch_size //= 2
+                continue
+            start += len(crops[start : start + self.batch_size])
+        members = np.concatenate(parts, axis=1)
+        return Predictions(members, pool(members, self.spec.temperature))
+
+    @torch.inference_mode()
+    def _predict_batch(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        images = torch.from_numpy(np.ascontiguousarray(crops)).to(self.device).permute(0, 3, 1, 2)
+        images = (images.float() / 255 - self._mean) / self._std
+        images = images.contiguous(memory_format=torch.channels_last)
+        outputs = torch.stack([self._probabilities(member, images) for member in self._members])
+        result: NDArray[np.float32] = outputs.cpu().numpy()
+        return result
+
+    def _probabilities(self, member: nn.Module, images: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = member(images).float()
+        if self.spec.head is Head.SOFTMAX:
+            return logits.softmax(dim=1)
+        # independent scores, brought to one sum; a softmax of them would flatten every difference
+        scores = logits.sigmoid()
+        return scores / scores.sum(dim=1, keepdim=True)
+
+    def _self_test(self, bundle: Bundle) -> None:
+        image = Image.open(BytesIO(bundle.read(self.spec.self_test.image))).convert("RGB")
+        mean = self.predict(np.array(image, np.uint8)[None]).mean[0]
+        gap = float(np.abs(mean - np.array(self.spec.self_test.expected)).max())
+        if not gap <= _SELF_TEST_TOLERANCE:
+            raise BundleError(
+                f"Model bundle {bundle.root}: on {self.device} the self-test differs from the expected "
+                f"probabilities by {gap:.3f} (at most {_SELF_TEST_TOLERANCE} is allowed); "
+                "try another device or another build of torch."
+            )
+
+
+def _out_of_memory(err: RuntimeError) -> bool:
+    """CUDA has its own exception; MPS and the CPU allocator only have words."""
+    words = ("out of memory", "can't allocate memory")
+    return isinstance(err, torch.OutOfMemoryError) or any(word in str(err) for word in words)
+
+
+def _device(wanted: Device) -> torch.device:
+    available = {
+        Device.CUDA: torch.cuda.is_available(),
+        Device.MPS: torch.backends.mps.is_available(),
+        Device.CPU: True,
+    }
+    if wanted is Device.AUTO:
+        return torch.device(next(device for device, there in available.items() if there).value)
+    if not available[wanted]:
+        raise OptionError(
+            f"Device {wanted.value} is not available to torch on this machine; use auto or cpu."
+        )
+    return torch.device(wanted.value)

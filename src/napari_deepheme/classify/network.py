@@ -1,0 +1,41 @@
+"""One member network, built by timm and filled with a bundle's weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import timm
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import nn
+
+from napari_deepheme.classify.bundle import Architecture, Bundle, Member
+from napari_deepheme.errors import BundleError
+
+
+def build_network(architecture: Architecture, classes: int) -> nn.Module:
+    """An untrained network with ``classes`` outputs; :class:`BundleError` if timm does not know it."""
+    # only names timm itself holds: a prefix such as "hf-hub:" would go to the internet
+    if not timm.is_model(architecture.name):
+        raise BundleError(f"timm {timm.__version__} has no network {architecture.name!r}; update timm.")
+    create: Callable[..., nn.Module] = timm.create_model
+    return create(architecture.name, pretrained=False, num_classes=classes, **architecture.kwargs)
+
+
+def load_member(bundle: Bundle, member: Member, device: torch.device) -> nn.Module:
+    """A member ready to predict: weights as float32 on ``device``, evaluation mode."""
+    network = build_network(bundle.spec.architecture, len(bundle.spec.taxonomy.classes))
+    try:
+        weights = load(bundle.read(member.file))
+        network.load_state_dict(
+            {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
+        )
+    except (SafetensorError, RuntimeError) as err:
+        raise BundleError(
+            f"Model bundle {bundle.root}: the weights in {member.file} do not fit "
+            f"{bundle.spec.architecture.name}; get the bundle again."
+        ) from err
+    # channels-last is what convolutions run fastest on
+    network = network.to(device).to(memory_format=torch.channels_last)
+    return network.eval()

@@ -1,0 +1,1 @@
+"""Where the nucleated cells are."""

@@ -1,0 +1,89 @@
+"""What a detector is, and how its answers from overlapping tiles become one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+Bounds = tuple[float, float, float, float]
+"""Top, left, bottom, right."""
+
+# detections of one cell in two tiles lie closer than two cells can
+_SAME_CELL_UM = 2.5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detections:
+    """Cells found in one image, n of them.
+
+    Attributes
+    ----------
+    yx : ndarray of float64, shape (n, 2)
+        Centres in pixels of that image, pixel centres at integers.
+    diameter_um : ndarray of float32, shape (n,)
+        Diameter of the disc of the same area as what was segmented.
+    score : ndarray of float32, shape (n,)
+        0 to 1.
+    """
+
+    yx: NDArray[np.float64]
+    diameter_um: NDArray[np.float32]
+    score: NDArray[np.float32]
+
+    def take(self, index: NDArray[np.intp]) -> Detections:
+        """The detections at ``index``."""
+        return Detections(self.yx[index], self.diameter_um[index], self.score[index])
+
+
+class Detector(Protocol):
+    """Finds cells in images of its own µm/px."""
+
+    @property
+    def mpp(self) -> float:
+        """µm/px of the images it wants."""
+
+    @property
+    def halo_um(self) -> float:
+        """How far around a cell the image must reach for the cell to be found the same in every tile."""
+
+    def adapt(self, samples: Sequence[Image]) -> Detector:
+        """The detector fitted to one slide, from images of some of its fields."""
+
+    def detect(self, image: Image) -> Detections:
+        """Cells of an RGB image of shape (h, w, 3)."""
+
+
+class TileMerge:
+    """Makes one set of detections from tiles that overlap by a halo.
+
+    A detection belongs to the tile whose core holds its centre. Where the centres of one cell, seen from two
+    tiles, fall on either side of a border, the first tile to come keeps it.
+
+    Parameters
+    ----------
+    mpp : tuple of float
+        µm per level-0 pixel (y, x).
+    """
+
+    def __init__(self, mpp: tuple[float, float]) -> None:
+        self._mpp = np.array(mpp)
+        self._borders = np.empty((0, 2))
+
+    def accept(self, core: Bounds, found: Detections) -> Detections:
+        """Those of a tile's detections (level-0 pixels) that are new and its own."""
+        top_left, bottom_right = np.array(core[:2]), np.array(core[2:])
+        own = ((found.yx >= top_left) & (found.yx < bottom_right)).all(axis=1)
+        found = found.take(np.flatnonzero(own))
+        reach = _SAME_CELL_UM / self._mpp
+        near = ((self._borders > top_left - reach) & (self._borders < bottom_right + reach)).all(axis=1)
+        gap = (found.yx[:, None] - self._borders[near]) * self._mpp
+        seen = (np.hypot(gap[..., 0], gap[..., 1]) < _SAME_CELL_UM).any(axis=1)
+        found = found.take(np.flatnonzero(~seen))
+        inner = ((found.yx > top_left + reach) & (found.yx < bottom_right - reach)).all(axis=1)
+        self._borders = np.concatenate([self._borders, found.yx[~inner]])
+        return found

@@ -1,0 +1,39 @@
+"""One tree of exceptions; a message says what is wrong, where, what was expected and the remedy."""
+
+from __future__ import annotations
+
+
+class DeepHemeError(Exception):
+    """Something the user gave or asked for cannot be used; the message is one clear sentence."""
+
+
+class SlideError(DeepHemeError):
+    """A slide file cannot be opened or read."""
+
+
+class ScaleError(SlideError):
+    """The µm/px of a slide is missing or implausible."""
+
+
+class BundleError(DeepHemeError):
+    """A model bundle is incomplete, altered or does not fit."""
+
+
+class TaxonomyError(DeepHemeError):
+    """A class name is not known to the taxonomy."""
+
+
+class OptionError(DeepHemeError):
+    """An option's value is out of its range or does not fit the others."""
+
+
+class OutputError(DeepHemeError):
+    """A result cannot be written where it was asked for."""
+
+
+class TableError(DeepHemeError):
+    """A table of cells cannot be read."""
+
+
+class JobError(Exception):
+    """A job failed through a fault that is not the user's (see :func:`napari_deepheme.jobs.guard`)."""

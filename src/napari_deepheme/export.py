@@ -1,0 +1,166 @@
+"""An analysis as tables on disk, and the cell table back from disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from napari_deepheme.errors import OutputError, TableError
+from napari_deepheme.pipeline import Analysis
+from napari_deepheme.stats.differential import Differential
+from napari_deepheme.stats.uncertainty import uncertainty
+
+TEXT_COLUMNS = (
+    "class",
+    "class_name",
+    "top2_class",
+    "conformal_set",
+    "review_reason",
+    "label",
+    "label_source",
+    "region",
+)
+NUMBER_COLUMNS = (
+    "x_px",
+    "y_px",
+    "x_um",
+    "y_um",
+    "confidence",
+    "top2_confidence",
+    "entropy",
+    "mutual_information",
+    "agreement",
+    "detector_score",
+)
+PROBABILITY = "p_"
+
+
+def cells_table(analysis: Analysis, first_id: int = 1) -> pd.DataFrame:
+    """One row per cell, in the columns of ``cells.csv``.
+
+    Positions are level-0 pixels and µm, x before y; entropies in nats; ``class`` is the model's call,
+    ``label`` the one that counts; ``p_<CODE>`` are the calibrated ensemble probabilities.
+    """
+    cells, mean, spec = analysis.cells, analysis.predictions.mean, analysis.bundle
+    mpp = analysis.slide.mpp or (np.nan, np.nan)
+    codes = np.array(spec.taxonomy.codes, dtype=object)
+    names = np.array([cell_class.name for cell_class in spec.taxonomy.classes], dtype=object)
+    second, first = np.argsort(mean, axis=1, kind="stable")[:, -2:].T
+    rows = np.arange(len(cells))
+    doubt = uncertainty(analysis.predictions)
+    review = doubt.entropy > spec.review.threshold
+    y, x = cells.yx.T
+    columns: dict[str, NDArray[np.generic]] = {
+        "cell_id": np.arange(first_id, first_id + len(cells)),
+        "x_px": x.round(2),
+        "y_px": y.round(2),
+        "x_um": (x * mpp[1]).round(3),
+        "y_um": (y * mpp[0]).round(3),
+        "class": codes[first],
+        "class_name": names[first],
+        "confidence": _rounded(mean[rows, first]),
+        "top2_class": codes[second],
+        "top2_confidence": _rounded(mean[rows, second]),
+        "entropy": _rounded(doubt.entropy),
+        "mutual_information": _rounded(doubt.mutual_information),
+        "agreement": _rounded(doubt.agreement),
+        "conformal_set": _sets(mean, codes, spec.conformal.threshold),
+        "needs_review": review,
+        "review_reason": np.where(review, f"entropy above {spec.review.threshold:.2f}", "").astype(object),
+        "label": codes[first],
+        "label_source": np.full(len(cells), "model", dtype=object),
+        "region": np.array([region.name for region in analysis.regions], dtype=object)[cells.region],
+        "detector_score": _rounded(cells.score),
+    }
+    probabilities = {f"{PROBABILITY}{code}": _rounded(mean[:, k]) for k, code in enumerate(codes)}
+    return pd.DataFrame(columns | probabilities)
+
+
+def differential(analysis: Analysis) -> Differential:
+    """Differential count of an analysis."""
+    spec = analysis.bundle
+    labels = [spec.taxonomy.codes[k] for k in analysis.predictions.mean.argmax(axis=1)]
+    return Differential.of(labels, uncertainty(analysis.predictions).entropy, spec.taxonomy)
+
+
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as UTF-8 CSV, whole or not at all.
+
+    Text that a spreadsheet would take for a formula gets a leading apostrophe.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written.
+    """
+    text = table.select_dtypes(include=["object", "string"]).columns
+    guarded = table.assign(**{name: table[name].map(_guard) for name in text})
+    part = path.with_name(path.name + ".part")
+    try:
+        guarded.to_csv(part, index=False, encoding="utf-8", lineterminator="\n")
+        part.replace(path)
+    except OSError as err:
+        raise OutputError(
+            f"{path} cannot be written ({err.strerror or err}); choose another file or folder, or free some space."
+        ) from err
+
+
+def read_cells(path: Path) -> pd.DataFrame:
+    """Read a ``cells.csv``, ours or one napari saved from our points layer, in our columns.
+
+    Raises
+    ------
+    TableError
+        Not such a table, or positions that are no numbers.
+    """
+    try:
+        table = pd.read_csv(path, keep_default_na=False, na_values={name: [""] for name in NUMBER_COLUMNS})
+    except (OSError, ValueError) as err:
+        raise TableError(f"{path} cannot be read as a table ({err}); expected a cells.csv.") from err
+    missing = [
+        name for name in ("cell_id", *NUMBER_COLUMNS, *TEXT_COLUMNS, "needs_review") if name not in table
+    ]
+    if missing:
+        raise TableError(
+            f"{path} is not a table of cells: the columns {', '.join(missing)} are missing; "
+            "expected a cells.csv written by napari-deepheme."
+        )
+    wrong = [name for name in NUMBER_COLUMNS if not pd.api.types.is_numeric_dtype(table[name])]
+    if wrong or table[["x_px", "y_px"]].isna().to_numpy().any():
+        raise TableError(f"{path}: {', '.join(wrong or ['x_px', 'y_px'])} must hold a number in every row.")
+    # columns that napari adds in front (index, axis-0, axis-1) say nothing more
+    ours = table.loc[:, "cell_id":]
+    return ours.assign(**{name: ours[name].astype(str).map(_unguard) for name in TEXT_COLUMNS})
+
+
+def is_cells_csv(path: Path) -> bool:
+    """Whether a file's header is that of a table of cells."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            header = set(file.readline().strip().split(","))
+    except (OSError, UnicodeDecodeError):
+        return False
+    return {"cell_id", "x_px", "y_px", "label"} <= header
+
+
+def _rounded(values: NDArray[np.floating]) -> NDArray[np.float64]:
+    return values.astype(np.float64).round(4)
+
+
+def _sets(mean: NDArray[np.float32], codes: NDArray[np.object_], threshold: float) -> NDArray[np.object_]:
+    """Conformal sets as codes joined by blanks, most probable first; never empty."""
+    order = np.argsort(-mean, axis=1, kind="stable")
+    size = np.maximum((mean >= threshold).sum(axis=1), 1)
+    sets = [" ".join(codes[row[:n]]) for row, n in zip(order, size, strict=True)]
+    return np.array(sets, dtype=object)
+
+
+def _guard(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+
+
+def _unguard(value: str) -> str:
+    return value[1:] if value[:1] == "'" and value[1:2] in ("=", "+", "-", "@", "\t", "\r") else value

@@ -1,0 +1,1 @@
+"""What the predictions mean: uncertainty, calibration, the differential. Pure numpy."""

@@ -1,0 +1,1 @@
+"""From labelled crops to the members of an ensemble."""
