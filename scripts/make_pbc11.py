@@ -11,6 +11,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +20,27 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save, save_file
 
 from napari_deepheme import synth
 from napari_deepheme.classify.bundle import (
+    CARD_FILE,
+    EMBEDDED,
     Architecture,
+    BundleSpec,
+    Conformal,
+    Head,
+    Member,
+    Review,
+    SelfTest,
+    Training,
+    load_bundle,
+    save_bundle,
 )
+from napari_deepheme.classify.ensemble import Ensemble
 from napari_deepheme.classify.network import build_network
+from napari_deepheme.stats import calibration
+from napari_deepheme.stats.uncertainty import entropy
 from napari_deepheme.taxonomy import PBC_11
 from napari_deepheme.train.augment import AugmentOptions, augment
 from napari_deepheme.train.snapshot import Batch, SnapshotOptions, make_optimiser, train_cycle

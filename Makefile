@@ -1,0 +1,34 @@
+# Two commands do everything: `make demo` and `make test`. Both install what is missing first.
+SHELL := /bin/sh
+BIN := .venv/bin
+
+.PHONY: demo test slow lint benchmark clean
+
+demo: .venv/installed
+	$(BIN)/napari-deepheme demo --out demo-output
+
+test: .venv/installed
+	scripts/setup.sh screen
+	scripts/with_screen.sh $(BIN)/python -m pytest
+
+slow: .venv/installed
+	scripts/setup.sh screen
+	scripts/with_screen.sh $(BIN)/python -m pytest -m slow
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/npe2 validate napari-deepheme
+
+benchmark: .venv/installed
+	$(BIN)/python -m benchmarks.slide_seconds
+
+.venv/installed: pyproject.toml constraints.txt
+	scripts/setup.sh environment
+	scripts/setup.sh screen || true
+	touch $@
+
+clean:
+	rm -rf .venv .tools dist demo-output
