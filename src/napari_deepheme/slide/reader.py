@@ -1,0 +1,269 @@
+"""Slides: lazy pyramids of RGB pixels whose µm/px is known or asked for, never guessed."""
+
+from __future__ import annotations
+
+import math
+import weakref
+from pathlib import Path
+from types import TracebackType
+
+import dask.array as da
+import numpy as np
+from dask.base import tokenize
+from numpy.typing import NDArray
+
+from napari_deepheme.errors import ScaleError
+from napari_deepheme.slide.metadata import MPP_RANGE, Level, SlideInfo, checked_spacing, plausible
+from napari_deepheme.slide.planes import BlockCache, HalvedPlane, Pixels, Plane, Source
+from napari_deepheme.slide.resample import resample
+from napari_deepheme.slide.sources import open_source
+
+_CHUNK = 512
+_LEVEL_TOLERANCE = 1.01  # real downsamples are 2.0005 where 2 is meant
+_DISPLAY_SIDE, _DISPLAY_LONG_SIDE = 1024, 4096
+
+
+class Slide:
+    """An open slide; made by :func:`open_slide`, safe to read from several threads.
+
+    Coordinates are (y, x) in level-0 pixels, pixel centres at integers. Pickling keeps the path and
+    the µm/px, and opens the file again.
+
+    Attributes
+    ----------
+    info : SlideInfo
+        What is known without reading pixels.
+    """
+
+    def __init__(self, source: Source, info: SlideInfo, cache: BlockCache, given_mpp: float | None) -> None:
+        self.info = info
+        self._source, self._cache, self._given_mpp = source, cache, given_mpp
+        self._planes, self._downsamples = _with_coarser(source.planes, info, cache)
+        self._closer = weakref.finalize(self, source.close)
+
+    def __enter__(self) -> Slide:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        mpp = "unknown" if self.info.mpp is None else f"{self.info.mpp[0]:g}"
+        height, width = self.info.shape
+        return f"<Slide {self.info.path.name!r} {self.info.format} {height} x {width}, {mpp} um/px>"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _reopen, (self.info.path, self._given_mpp)
+
+    def close(self) -> None:
+        """Close the file and let its decoded tiles go."""
+        self._closer()
+        self._cache.clear()
+
+    def read(self, centre: tuple[float, float], shape: tuple[int, int], mpp: float) -> Pixels:
+        """Pixels around a point at a scale in µm/px, from the best level, resampled if need be.
+
+        Parameters
+        ----------
+        centre : tuple of float
+            (y, x), level-0 pixels: where the middle of the result lies.
+        shape : tuple of int
+            Rows and columns of the result.
+        mpp : float
+            µm per pixel of the result.
+
+        Returns
+        -------
+        ndarray of uint8, shape (h, w, 3)
+            RGB; beyond the slide its edge pixels are repeated.
+
+        Raises
+        ------
+        ScaleError
+            The slide's own µm/px is not known.
+        SlideError
+            A tile is damaged.
+        """
+        own = self.scale()
+        return self.read_downsampled(centre, shape, (mpp / own[0], mpp / own[1]))
+
+    def read_downsampled(
+        self, centre: tuple[float, float], shape: tuple[int, int], downsample: tuple[float, float]
+    ) -> Pixels:
+        """Pixels around a point, ``downsample`` (y, x) level-0 pixels apart; see :meth:`read`."""
+        if min(shape) < 1 or not all(0 < each < math.inf for each in downsample):
+            raise ValueError(f"read: expected a positive shape and downsample, got {shape} and {downsample}")
+        level = self._best_level(downsample)
+        return resample(self._planes[level], self._downsamples[level], centre, shape, downsample)
+
+    def overview(self, max_px: int = 2048) -> tuple[Pixels, tuple[float, float]]:
+        """Read the whole slide, its longer side at most ``max_px``, and its downsample (y, x)."""
+        height, width = self.info.shape
+        factor = max(1.0, max(height, width) / max_px)
+        shape = (max(1, round(height / factor)), max(1, round(width / factor)))
+        downsample = (height / shape[0], width / shape[1])
+        return self.read_downsampled(((height - 1) / 2, (width - 1) / 2), shape, downsample), downsample
+
+    def pyramid(self) -> list[da.Array]:
+        """Lazy arrays (h, w, 3), uint8, finest first, in square chunks.
+
+        Resolutions the file lacks are averaged from the one above when they are looked at.
+        """
+        stat = self.info.path.stat()
+        token = tokenize(str(self.info.path), stat.st_mtime_ns, stat.st_size)
+        return [
+            da.from_array(  # type: ignore[no-untyped-call]
+                _LevelArray(self, level),
+                chunks=(_CHUNK, _CHUNK, 3),
+                name=f"slide-{token}-{level}",
+                asarray=False,
+                fancy=False,
+            )
+            for level in range(len(self._planes))
+        ]
+
+    def associated_image(self, name: str) -> Pixels:
+        """Read the label, macro, thumbnail … of that name (see ``info.associated``), RGB.
+
+        Raises
+        ------
+        KeyError
+            The slide has no image of that name.
+        SlideError
+            It is damaged.
+        """
+        plane = self._associated(name)
+        return plane.read(0, 0, *plane.shape)
+
+    def associated_shape(self, name: str) -> tuple[int, int]:
+        """Rows and columns of an associated image, without decoding it."""
+        return self._associated(name).shape
+
+    def scale(self) -> tuple[float, float]:
+        """µm/px of level 0, (y, x).
+
+        Raises
+        ------
+        ScaleError
+            It is not known.
+        """
+        if self.info.mpp is None:
+            why = "; ".join(self.info.warnings) or "its tags do not say it"
+            raise ScaleError(
+                f"{self.info.path}: the slide's µm/px is not known ({why}); give it (--mpp, or mpp=), "
+                "typically 0.25 for a 40x and 0.1 for a 100x scan."
+            )
+        return self.info.mpp
+
+    def level_pixels(self, level: int, window: tuple[int, int, int, int]) -> Pixels:
+        """Pixels of a half-open window (top, left, bottom, right) of one level of :meth:`pyramid`."""
+        return self._planes[level].read(*window)
+
+    def level_shape(self, level: int) -> tuple[int, int]:
+        """Rows and columns of one level of :meth:`pyramid`."""
+        return self._planes[level].shape
+
+    def _associated(self, name: str) -> Plane:
+        if name not in self._source.associated:
+            known = ", ".join(self.info.associated) or "none"
+            raise KeyError(f"{self.info.path}: no associated image {name!r}; it has: {known}")
+        return self._source.associated[name]
+
+    def _best_level(self, downsample: tuple[float, float]) -> int:
+        fitting = [
+            level
+            for level, own in enumerate(self._downsamples)
+            if all(a <= b * _LEVEL_TOLERANCE for a, b in zip(own, downsample, strict=True))
+        ]
+        return max(fitting, default=0)
+
+
+class _LevelArray:
+    """One level as the array-like that dask slices."""
+
+    ndim = 3
+    dtype = np.dtype(np.uint8)
+
+    def __init__(self, slide: Slide, level: int) -> None:
+        self._slide, self._level = slide, level
+        self.shape = (*slide.level_shape(level), 3)
+
+    def __getitem__(self, key: tuple[slice, slice, slice]) -> NDArray[np.uint8]:
+        rows, columns = (range(*part.indices(size)) for part, size in zip(key, self.shape[:2], strict=False))
+        window = (rows.start, columns.start, rows.stop, columns.stop)
+        if not len(rows) or not len(columns):
+            return np.zeros((len(rows), len(columns), 3), np.uint8)[..., key[2]]
+        return self._slide.level_pixels(self._level, window)[:: rows.step, :: columns.step, key[2]]
+
+
+def open_slide(path: str | Path, *, mpp: float | None = None) -> Slide:
+    """Open a whole-slide image or a field of view.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    mpp : float, optional
+        µm per pixel of level 0; replaces what the file says.
+
+    Raises
+    ------
+    ScaleError
+        ``mpp`` is not between 0.05 and 5 µm/px.
+    SlideError
+        The file is missing, damaged or of a kind that is not supported.
+    """
+    path = Path(path)
+    if mpp is not None and not plausible((mpp, mpp)):
+        low, high = MPP_RANGE
+        raise ScaleError(
+            f"{path}: the µm/px given by the user is {mpp:g}, expected {low:g} to {high:g} "
+            "(0.25 for a typical 40x scan); correct --mpp (mpp=) or leave it out."
+        )
+    cache = BlockCache()
+    source = open_source(path, cache)
+    try:
+        return Slide(source, _info(path, source, mpp), cache, mpp)
+    except BaseException:
+        source.close()
+        raise
+
+
+def _reopen(path: Path, mpp: float | None) -> Slide:
+    return open_slide(path, mpp=mpp)
+
+
+def _info(path: Path, source: Source, mpp: float | None) -> SlideInfo:
+    shape = source.planes[0].shape
+    levels = tuple(
+        Level(plane.shape, (shape[0] / plane.shape[0], shape[1] / plane.shape[1])) for plane in source.planes
+    )
+    spacing, warnings = checked_spacing(source.spacing)
+    if mpp is not None:
+        spacing, warnings = ((mpp, mpp), "given by the user"), ()
+    return SlideInfo(
+        path=path,
+        format=source.format,
+        vendor=source.vendor,
+        shape=shape,
+        levels=levels,
+        mpp=spacing[0],
+        mpp_source=spacing[1],
+        associated=tuple(source.associated),
+        warnings=source.warnings + warnings,
+    )
+
+
+def _with_coarser(
+    planes: tuple[Plane, ...], info: SlideInfo, cache: BlockCache
+) -> tuple[list[Plane], list[tuple[float, float]]]:
+    """Return the file's planes, then halved ones until the whole slide is small enough to draw."""
+    result = list(planes)
+    downsamples = [level.downsample for level in info.levels]
+    while min(result[-1].shape) > _DISPLAY_SIDE or max(result[-1].shape) > _DISPLAY_LONG_SIDE:
+        y, x = downsamples[-1]
+        result.append(HalvedPlane(result[-1], cache, f"halved {len(result)}"))
+        downsamples.append((2 * y, 2 * x))
+    return result, downsamples

@@ -1,0 +1,40 @@
+"""Which reader a file needs, told by its first bytes rather than by its name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from napari_deepheme.errors import SlideError
+from napari_deepheme.slide.picture import JPEG_MAGIC, PNG_MAGIC, open_picture
+from napari_deepheme.slide.planes import BlockCache, Source
+from napari_deepheme.slide.tiff import open_tiff
+
+SUPPORTED = (
+    "Aperio SVS, Hamamatsu NDPI, Leica SCN, Ventana BIF, Philips TIFF, QPTIFF, OME-TIFF, TIFF, PNG or JPEG"
+)
+_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def open_source(path: Path, cache: BlockCache) -> Source:
+    """Open a file with the reader its first bytes ask for.
+
+    Raises
+    ------
+    SlideError
+        The file is missing, damaged or of a kind that is not supported.
+    """
+    if path.is_dir():
+        raise SlideError(f"{path}: this is a folder; give one file: {SUPPORTED} (not DICOM).")
+    try:
+        with path.open("rb") as file:
+            head = file.read(132)
+    except OSError as err:
+        raise SlideError(f"{path}: cannot be read ({err.strerror or err}); check the path.") from err
+    if head.startswith(_TIFF_MAGIC):
+        return open_tiff(path, cache)
+    if head.startswith((PNG_MAGIC, JPEG_MAGIC)):
+        return open_picture(path)
+    if not head:
+        raise SlideError(f"{path}: the file is empty; copy it again from the scanner or archive.")
+    kind = "a DICOM file, which is not supported" if head[128:] == b"DICM" else "not a slide or picture"
+    raise SlideError(f"{path}: this is {kind}; expected {SUPPORTED}.")
