@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw
 
 from napari_deepheme.errors import OutputError, TableError
 from napari_deepheme.pipeline import Analysis
+from napari_deepheme.slide.reader import Slide
 from napari_deepheme.stats.differential import Differential
 from napari_deepheme.stats.uncertainty import uncertainty
+from napari_deepheme.taxonomy import Taxonomy
 
 TEXT_COLUMNS = (
     "class",
@@ -37,12 +42,15 @@ NUMBER_COLUMNS = (
 )
 PROBABILITY = "p_"
 
+_RING_UM = 16.0
+
 
 def cells_table(analysis: Analysis, first_id: int = 1) -> pd.DataFrame:
     """One row per cell, in the columns of ``cells.csv``.
 
     Positions are level-0 pixels and µm, x before y; entropies in nats; ``class`` is the model's call,
-    ``label`` the one that counts; ``p_<CODE>`` are the calibrated ensemble probabilities.
+    ``label`` the one that counts; ``p_<CODE>`` are the calibrated ensemble probabilities. Cells are numbered
+    from ``first_id``.
     """
     cells, mean, spec = analysis.cells, analysis.predictions.mean, analysis.bundle
     mpp = analysis.slide.mpp or (np.nan, np.nan)
@@ -79,11 +87,28 @@ def cells_table(analysis: Analysis, first_id: int = 1) -> pd.DataFrame:
     return pd.DataFrame(columns | probabilities)
 
 
-def differential(analysis: Analysis) -> Differential:
-    """Differential count of an analysis."""
-    spec = analysis.bundle
-    labels = [spec.taxonomy.codes[k] for k in analysis.predictions.mean.argmax(axis=1)]
-    return Differential.of(labels, uncertainty(analysis.predictions).entropy, spec.taxonomy)
+def differential(table: pd.DataFrame, taxonomy: Taxonomy) -> Differential:
+    """Differential count of a table of cells, by the labels that count."""
+    return Differential.of(table["label"].tolist(), table["entropy"].to_numpy(np.float64), taxonomy)
+
+
+def write_picture(slide: Slide, table: pd.DataFrame, taxonomy: Taxonomy, path: Path) -> None:
+    """Write the slide as PNG, its longer side at most 2048 px, with a class-coloured ring on each cell.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written.
+    """
+    pixels, downsample = slide.overview()
+    picture = Image.fromarray(pixels)
+    draw = ImageDraw.Draw(picture)
+    radius = max(4.0, _RING_UM / 2 / (slide.scale()[0] * downsample[0]))
+    for x, y, label in zip(table["x_px"], table["y_px"], table["label"], strict=True):
+        column, row = (x + 0.5) / downsample[1] - 0.5, (y + 0.5) / downsample[0] - 0.5
+        box = (column - radius, row - radius, column + radius, row + radius)
+        draw.ellipse(box, outline=taxonomy[label].colour, width=2)
+    _write_whole(path, lambda part: picture.save(part, "PNG"))
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:
@@ -98,13 +123,37 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
     """
     text = table.select_dtypes(include=["object", "string"]).columns
     guarded = table.assign(**{name: table[name].map(_guard) for name in text})
-    part = path.with_name(path.name + ".part")
+    _write_whole(path, lambda part: guarded.to_csv(part, index=False, encoding="utf-8", lineterminator="\n"))
+
+
+def check_folder(folder: Path) -> None:
+    """Make an output folder and see that it can be written, before hours of work depend on it.
+
+    Raises
+    ------
+    OutputError
+        It cannot.
+    """
     try:
-        guarded.to_csv(part, index=False, encoding="utf-8", lineterminator="\n")
-        part.replace(path)
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
     except OSError as err:
         raise OutputError(
-            f"{path} cannot be written ({err.strerror or err}); choose another file or folder, or free some space."
+            f"The output folder {folder} cannot be written ({err.strerror or err}); choose another."
+        ) from err
+
+
+def _write_whole(path: Path, write: Callable[[Path], None]) -> None:
+    """Let ``write`` fill a part file, then move it into place, so that no half file is ever left."""
+    part = path.with_name(path.name + ".part")
+    try:
+        write(part)
+        part.replace(path)
+    except OSError as err:
+        part.unlink(missing_ok=True)
+        raise OutputError(
+            f"{path} cannot be written ({err.strerror or err}); choose another file, or free some space."
         ) from err
 
 

@@ -146,8 +146,8 @@ class _Run:
         self.mpp = slide.scale()
         self.slide, self.bundle, self.options = slide, bundle, options
         height, width = slide.info.shape
-        whole = Region.box("slide", -0.5, -0.5, height - 0.5, width - 0.5)
-        self.regions = options.regions or (whole,)
+        self._whole = Region.box("slide", -0.5, -0.5, height - 0.5, width - 0.5)
+        self.regions = options.regions or (self._whole,)
         self.warnings = (*slide.info.warnings, *self._scale_warning())
         self._cells: list[Cells] = []
         self._predictions: list[Predictions] = []
@@ -169,9 +169,12 @@ class _Run:
         )
 
     def adapted(self, detector: Detector) -> Detector:
-        """The detector fitted to windows from the most varied parts of the slide."""
+        """The detector fitted to windows from the most varied parts of the slide.
+
+        Of the whole slide, so that a cell is found or not whatever region is asked for.
+        """
         image, downsample = self.slide.overview()
-        fields = self._tiles(detector, tile_px=512, halo_px=0)
+        fields = self._tiles((self._whole,), detector, tile_px=512, halo_px=0)
         contrast = np.array([_contrast(image, downsample, tile) for tile in fields])
         varied = np.argsort(-contrast, kind="stable")[: max(_SAMPLES, len(fields) // 2)]
         chosen = varied[np.unique(np.linspace(0, len(varied) - 1, _SAMPLES).astype(int))]
@@ -181,12 +184,14 @@ class _Run:
 
     def tiles(self, detector: Detector) -> list[Tile]:
         """Tiles that meet a region, shuffled."""
-        tiles = self._tiles(detector, _TILE_PX, round(detector.halo_um / detector.mpp))
+        tiles = self._tiles(self.regions, detector, _TILE_PX, round(detector.halo_um / detector.mpp))
         order = np.random.default_rng(0).permutation(len(tiles))
         return [tiles[i] for i in order]
 
-    def _tiles(self, detector: Detector, tile_px: int, halo_px: int) -> list[Tile]:
-        bounds = [region.bounds for region in self.regions]
+    def _tiles(
+        self, regions: tuple[Region, ...], detector: Detector, tile_px: int, halo_px: int
+    ) -> list[Tile]:
+        bounds = [region.bounds for region in regions]
         height, width = self.slide.info.shape
         # whole pixels, so that a halved image is the mean of pairs of them wherever a region begins
         top, left = (max(0, math.floor(min(b[i] for b in bounds))) for i in (0, 1))

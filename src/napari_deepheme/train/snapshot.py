@@ -33,7 +33,7 @@ class SnapshotOptions:
     """
 
     cycles: int = 3
-    epochs: int = 16
+    epochs: int = 15
     rate: float = 2e-3
     weight_decay: float = 0.05
     label_smoothing: float = 0.05

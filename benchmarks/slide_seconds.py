@@ -1,0 +1,59 @@
+"""Where the seconds of one slide go, each as a ratio to decoding the same pixels.
+
+python -m benchmarks.slide_seconds [SLIDE]
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from napari_deepheme import AnalysisOptions, Device, analyse, drain, load_bundle, open_slide
+from napari_deepheme.classify.ensemble import Ensemble
+from napari_deepheme.detect.stain import StainDetector
+from napari_deepheme.sample_data import SAMPLE_SLIDE
+from napari_deepheme.slide.tiles import crops, grid
+
+
+def seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    path = Path(sys.argv[1]) if len(sys.argv) > 1 else SAMPLE_SLIDE
+    bundle, detector = load_bundle(), StainDetector()
+    with open_slide(path) as slide:
+        height, width = slide.info.shape
+        tiles = grid((0, 0, height, width), slide.scale(), detector.mpp, 1024, 48)
+        windows: list[np.ndarray] = []
+        reference = seconds(
+            lambda: windows.extend(slide.read(t.centre_yx, t.shape_px, detector.mpp) for t in tiles)
+        )
+        rows = {"decode at 0.5 µm/px (reference)": reference}
+        rows["detect"] = seconds(lambda: [detector.detect(window) for window in windows])
+        ensembles: list[Ensemble] = []
+        rows["load the ensemble"] = seconds(lambda: ensembles.append(Ensemble(bundle, Device.CPU)))
+        analysis = drain(analyse(slide, bundle, AnalysisOptions(target_cells=0, device=Device.CPU)))
+        cut: list[np.ndarray] = []
+        spec = bundle.spec
+        rows["crops"] = seconds(lambda: cut.append(crops(slide, analysis.cells.yx, spec.input_px, spec.mpp)))
+        rows["classify"] = seconds(lambda: ensembles[0].predict(cut[0]))
+    with open_slide(path) as slide:
+        everything = AnalysisOptions(target_cells=0, device=Device.CPU)
+        rows["the whole analysis"] = seconds(lambda: drain(analyse(slide, bundle, everything)))
+    for name, value in rows.items():
+        print(f"{name:34} {value:7.2f} s   {value / reference:6.2f} × reference")
+    print(
+        f"{len(analysis.cells)} cells, {len(analysis.cells) / rows['classify']:.0f} cells/s in the ensemble"
+    )
+    print(f"{height * width / 1e6 / rows['the whole analysis']:.1f} Mpx/s overall")
+
+
+if __name__ == "__main__":
+    main()

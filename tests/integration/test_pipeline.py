@@ -1,0 +1,133 @@
+"""The path from a slide file to a table, with the toy bundle on a rendered smear."""
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from napari_deepheme import AnalysisOptions, Device, analyse, cells_table, drain, open_slide, pipeline, synth
+from napari_deepheme.cells import Region
+from napari_deepheme.errors import OptionError, ScaleError
+from napari_deepheme.pipeline import CellsReady
+
+EVERYTHING = AnalysisOptions(target_cells=0, device=Device.CPU)
+
+
+@pytest.fixture(scope="module")
+def truth(smear_path: Path) -> pd.DataFrame:
+    return pd.read_csv(smear_path.with_suffix("").with_suffix(".truth.csv"))
+
+
+def matched(found: np.ndarray, truth: pd.DataFrame) -> int:
+    """How many true boxes hold exactly one centre."""
+    y, x = found.T[:, :, None]
+    inside = (abs(y - truth["y_px"].to_numpy()) <= truth["height_px"].to_numpy() / 2) & (
+        abs(x - truth["x_px"].to_numpy()) <= truth["width_px"].to_numpy() / 2
+    )
+    return int((inside.sum(axis=0) == 1).sum())
+
+
+def test_every_rendered_cell_is_found_once_and_nothing_else(smear_path, truth, toy_bundle):
+    with open_slide(smear_path) as slide:
+        analysis = drain(analyse(slide, toy_bundle, EVERYTHING))
+    assert matched(analysis.cells.yx, truth) == len(truth) == len(analysis.cells)
+    assert len(analysis.predictions) == len(analysis.cells)
+
+
+@pytest.mark.parametrize("tile_px", [128, 256, 512])
+def test_tile_borders_neither_lose_nor_double_a_cell(smear_path, toy_bundle, monkeypatch, tile_px):
+    with open_slide(smear_path) as slide:
+        whole = drain(analyse(slide, toy_bundle, EVERYTHING))
+        monkeypatch.setattr(pipeline, "_TILE_PX", tile_px)
+        tiled = drain(analyse(slide, toy_bundle, EVERYTHING))
+    first, second = (a.cells.yx[np.lexsort(a.cells.yx.T)] for a in (whole, tiled))
+    np.testing.assert_allclose(first, second, atol=0.5)
+
+
+def test_the_same_smear_scanned_finer_gives_the_same_cells(tmp_path, toy_bundle):
+    counts = []
+    for mpp, side in ((0.25, 800), (0.125, 1600)):
+        path = tmp_path / f"{side}.svs"
+        truth = drain(
+            synth.write_smear(path, synth.SmearSpec(shape=(side, side), n_cells=12, seed=3, mpp=mpp))
+        )
+        with open_slide(path) as slide:
+            found = drain(analyse(slide, toy_bundle, EVERYTHING)).cells.yx
+        counts.append((matched(found, truth), len(found)))
+    assert counts == [(12, 12), (12, 12)]
+
+
+def test_the_parts_reported_on_the_way_are_the_result(smear_path, toy_bundle):
+    parts, ids = [], 1
+    with open_slide(smear_path) as slide:
+        job = analyse(slide, toy_bundle, EVERYTHING)
+        while True:
+            try:
+                progress = next(job)
+            except StopIteration as stop:
+                whole = cells_table(stop.value)
+                break
+            if isinstance(progress, CellsReady) and progress.found is not None:
+                parts.append(cells_table(progress.found, first_id=ids))
+                ids += len(parts[-1])
+    pd.testing.assert_frame_equal(pd.concat(parts, ignore_index=True), whole)
+
+
+def test_a_count_stops_at_its_target_and_is_the_beginning_of_the_whole(smear_path, toy_bundle):
+    with open_slide(smear_path) as slide:
+        whole = cells_table(drain(analyse(slide, toy_bundle, EVERYTHING)))
+        target = int((whole["class"] != "U1").sum()) // 2
+        some = cells_table(drain(analyse(slide, toy_bundle, AnalysisOptions(target_cells=max(target, 1)))))
+    if target:
+        assert (some["class"] != "U1").sum() == target
+    pd.testing.assert_frame_equal(some, whole.iloc[: len(some)], check_exact=False, atol=1e-4)
+
+
+def test_cells_outside_the_regions_are_left_alone_and_the_first_region_names_them(
+    smear_path, truth, toy_bundle
+):
+    left = Region.box("left", 0, 0, 1536, 640)
+    band = Region.box("band", 0, 500, 1536, 700)
+    with open_slide(smear_path) as slide:
+        options = AnalysisOptions(target_cells=0, regions=(left, band))
+        table = cells_table(drain(analyse(slide, toy_bundle, options)))
+    assert table["x_px"].max() < 700
+    assert set(table.loc[table["x_px"] < 640, "region"]) == {"left"}
+    assert set(table.loc[table["x_px"] >= 640, "region"]) <= {"band"}
+    assert len(table) == pytest.approx((truth["x_px"] < 700).sum(), abs=2)
+
+
+def test_a_region_off_the_slide_has_no_cells(smear_path, toy_bundle):
+    with open_slide(smear_path) as slide:
+        options = AnalysisOptions(target_cells=0, regions=(Region.box("off", 5000, 5000, 6000, 6000),))
+        assert len(cells_table(drain(analyse(slide, toy_bundle, options)))) == 0
+
+
+def test_a_slide_without_its_scale_is_a_question_not_a_guess(tmp_path, toy_bundle):
+    Image.new("RGB", (300, 200), "white").save(tmp_path / "field.png")
+    with open_slide(tmp_path / "field.png") as slide, pytest.raises(ScaleError, match="--mpp"):
+        drain(analyse(slide, toy_bundle))
+
+
+def test_closing_a_running_analysis_stops_its_readers(smear_path, toy_bundle):
+    with open_slide(smear_path) as slide:
+        job = analyse(slide, toy_bundle, EVERYTHING)
+        while not isinstance(next(job), CellsReady):
+            pass
+        job.close()
+        assert not [t for t in threading.enumerate() if t.name.startswith("deepheme-read")]
+
+
+def test_a_coarse_slide_is_warned_about(smear_path, toy_bundle):
+    with open_slide(smear_path, mpp=0.45) as slide:
+        assert any("0.45" in warning for warning in drain(analyse(slide, toy_bundle)).warnings)
+
+
+def test_options_out_of_range_are_refused():
+    with pytest.raises(OptionError, match="below zero"):
+        AnalysisOptions(target_cells=-1)
+    with pytest.raises(OptionError, match="Batch size"):
+        AnalysisOptions(batch_size=0)

@@ -1,0 +1,120 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from conftest import MEAN, STD, make_bundle
+
+from napari_deepheme.classify.bundle import SPEC_FILE, Device, Head, load_bundle
+from napari_deepheme.classify.ensemble import Ensemble
+from napari_deepheme.classify.network import build_network, load_member
+from napari_deepheme.errors import BundleError, OptionError
+
+
+@pytest.fixture(scope="module")
+def crops() -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 255, (5, 96, 96, 3), np.uint8)
+
+
+def direct(bundle, crops: np.ndarray) -> np.ndarray:
+    """Member probabilities by a plain forward pass."""
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
+    images = (torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 255 - mean) / std
+    with torch.inference_mode():
+        members = [load_member(bundle, m, torch.device("cpu")) for m in bundle.spec.members]
+        return np.stack([member(images).softmax(1).numpy() for member in members])
+
+
+def test_members_are_kept_and_pooled_before_the_temperature(toy_bundle, crops):
+    predictions = Ensemble(toy_bundle, Device.CPU).predict(crops)
+    expected = direct(toy_bundle, crops)
+    np.testing.assert_allclose(predictions.members, expected, atol=1e-5)
+    softened = expected.mean(axis=0) ** (1 / toy_bundle.spec.temperature)
+    np.testing.assert_allclose(predictions.mean, softened / softened.sum(1, keepdims=True), atol=1e-5)
+
+
+def test_batches_do_not_change_what_a_cell_is(toy_bundle, crops):
+    whole = Ensemble(toy_bundle, Device.CPU).predict(crops)
+    small = Ensemble(toy_bundle, Device.CPU, batch_size=2).predict(crops)
+    np.testing.assert_allclose(small.members, whole.members, atol=1e-5)
+    assert len(Ensemble(toy_bundle, Device.CPU).predict(crops[:0])) == 0
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("MPS backend out of memory (MPS allocated …)"),
+    ],
+    ids=["cuda", "mps"],
+)
+def test_out_of_memory_halves_the_batch_and_goes_on(toy_bundle, crops, monkeypatch, fault):
+    ensemble = Ensemble(toy_bundle, Device.CPU, batch_size=4)
+    run = ensemble._predict_batch
+
+    def tight(batch: np.ndarray) -> np.ndarray:
+        if len(batch) > 2:
+            raise fault
+        return run(batch)
+
+    monkeypatch.setattr(ensemble, "_predict_batch", tight)
+    assert len(ensemble.predict(crops)) == 5
+    assert ensemble.batch_size == 2
+
+
+def test_other_faults_of_torch_are_not_taken_for_a_full_memory(toy_bundle, crops, monkeypatch):
+    ensemble = Ensemble(toy_bundle, Device.CPU)
+
+    def broken(batch: np.ndarray) -> np.ndarray:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr(ensemble, "_predict_batch", broken)
+    with pytest.raises(RuntimeError, match="mat1"):
+        ensemble.predict(crops)
+
+
+def test_sigmoid_scores_are_brought_to_one_sum_without_a_softmax(tmp_path, crops):
+    predictions = Ensemble(load_bundle(make_bundle(tmp_path / "s", head=Head.SIGMOID)), Device.CPU).predict(
+        crops
+    )
+    np.testing.assert_allclose(predictions.members.sum(axis=2), 1.0, atol=1e-5)
+
+
+def test_a_wrong_build_is_caught_by_the_self_test(tmp_path):
+    folder = make_bundle(tmp_path / "toy")
+    spec = json.loads((folder / SPEC_FILE).read_text())
+    spec["self_test"]["expected"] = [1.0] + [0.0] * 10
+    (folder / SPEC_FILE).write_text(json.dumps(spec))
+    with pytest.raises(BundleError, match="self-test"):
+        Ensemble(load_bundle(folder), Device.CPU)
+
+
+def test_weights_of_another_network_are_one_clear_sentence(tmp_path):
+    folder = make_bundle(tmp_path / "toy")
+    spec = json.loads((folder / SPEC_FILE).read_text())
+    spec["architecture"]["name"] = "test_efficientnet"
+    (folder / SPEC_FILE).write_text(json.dumps(spec))
+    with pytest.raises(BundleError, match=r"member-0\.safetensors do not fit test_efficientnet"):
+        Ensemble(load_bundle(folder), Device.CPU)
+
+
+def test_a_network_is_never_fetched_from_the_internet(toy_bundle):
+    architecture = toy_bundle.spec.architecture.model_copy(update={"name": "hf-hub:someone/something"})
+    with pytest.raises(BundleError, match="hf-hub"):
+        build_network(architecture, 11)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_a_device_that_is_not_there_is_named(toy_bundle):
+    with pytest.raises(OptionError, match="cuda"):
+        Ensemble(toy_bundle, Device.CUDA)
+
+
+def test_the_embedded_ensemble_passes_its_self_test():
+    bundle = load_bundle("pbc-11")
+    ensemble = Ensemble(bundle, Device.CPU)
+    parameters = sum(
+        p.numel() for p in load_member(bundle, bundle.spec.members[0], torch.device("cpu")).parameters()
+    )
+    assert parameters <= 5e6
+    assert ensemble.device.type == "cpu"
