@@ -177,12 +177,16 @@ def read_cells(path: Path) -> pd.DataFrame:
             f"{path} is not a table of cells: the columns {', '.join(missing)} are missing; "
             "expected a cells.csv written by napari-deepheme."
         )
-    wrong = [name for name in NUMBER_COLUMNS if not pd.api.types.is_numeric_dtype(table[name])]
-    if wrong or table[["x_px", "y_px"]].isna().to_numpy().any():
-        raise TableError(f"{path}: {', '.join(wrong or ['x_px', 'y_px'])} must hold a number in every row.")
+    try:
+        numbers = table[list(NUMBER_COLUMNS)].apply(pd.to_numeric)
+    except ValueError as err:
+        raise TableError(f"{path}: a column that must hold numbers does not ({err}).") from err
+    if numbers[["x_px", "y_px"]].isna().to_numpy().any():
+        raise TableError(f"{path}: x_px and y_px must hold a number in every row.")
     # columns that napari adds in front (index, axis-0, axis-1) say nothing more
     ours = table.loc[:, "cell_id":]
-    return ours.assign(**{name: ours[name].astype(str).map(_unguard) for name in TEXT_COLUMNS})
+    texts = {name: ours[name].astype(str).map(_unguard) for name in TEXT_COLUMNS}
+    return ours.assign(**{name: numbers[name] for name in NUMBER_COLUMNS}, **texts)
 
 
 def is_cells_csv(path: Path) -> bool:
