@@ -24,6 +24,7 @@ lint: .venv/installed
 
 benchmark: .venv/installed
 	$(BIN)/python -m benchmarks.slide_seconds
+	$(BIN)/python -m benchmarks.large_slide
 
 .venv/installed: pyproject.toml constraints.txt
 	scripts/setup.sh environment

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 import tifffile
@@ -96,6 +97,14 @@ def test_synth_writes_a_smear_with_its_truth_that_info_reads(monkeypatch, capsys
     assert len(pd.read_csv(tmp_path / "a.truth.csv")) == 5
 
 
+def test_ctrl_c_is_exit_code_130(monkeypatch, tmp_path, smear_path, toy_bundle_folder):
+    def interrupted(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "analyse", interrupted)
+    assert run(monkeypatch, "classify", smear_path, "--out", tmp_path, "--model", toy_bundle_folder) == 130
+
+
 def test_one_bad_slide_does_not_cost_the_others(monkeypatch, capsys, tmp_path, smear_path, toy_bundle_folder):
     (tmp_path / "bad.svs").write_text("not a slide")
     out = tmp_path / "out"
@@ -136,8 +145,9 @@ class TestBadInput:
 
     def test_an_absurd_scale_in_the_file(self, monkeypatch, capsys, tmp_path, toy_bundle_folder):
         description = "Aperio Image Library v12.0.15\r\n256x256 (256x256) JPEG/RGB Q=80|AppMag = 40|MPP = 250"
-        image = Image.new("RGB", (256, 256), "white")
-        tifffile.imwrite(tmp_path / "a.svs", image, tile=(256, 256), description=description, metadata=None)
+        image = np.full((256, 256, 3), 250, np.uint8)
+        tags = {"tile": (256, 256), "photometric": "rgb", "description": description, "metadata": None}
+        tifffile.imwrite(tmp_path / "a.svs", image, **tags)
         arguments = ("--out", tmp_path, "--model", toy_bundle_folder)
         line = refused(monkeypatch, capsys, "classify", tmp_path / "a.svs", *arguments)
         assert "250" in line
