@@ -178,9 +178,7 @@ class _Run:
         contrast = np.array([_contrast(image, downsample, tile) for tile in fields])
         varied = np.argsort(-contrast, kind="stable")[: max(_SAMPLES, len(fields) // 2)]
         chosen = varied[np.unique(np.linspace(0, len(varied) - 1, _SAMPLES).astype(int))]
-        return detector.adapt(
-            [self.slide.read(fields[i].centre_yx, fields[i].shape_px, detector.mpp) for i in chosen]
-        )
+        return detector.adapt([self._read(fields[i], detector)[0] for i in chosen])
 
     def tiles(self, detector: Detector) -> list[Tile]:
         """Tiles that meet a region, shuffled."""
@@ -203,12 +201,26 @@ class _Run:
 
     def detect(self, tile: Tile, detector: Detector) -> Detections:
         """Detections of a tile with centres in level-0 pixels (runs on a reading thread)."""
-        found = detector.detect(self.slide.read(tile.centre_yx, tile.shape_px, detector.mpp))
+        image, origin = self._read(tile, detector)
+        found = detector.detect(image)
         step = detector.mpp / np.array(self.mpp)
-        middle = (np.array(tile.shape_px) - 1) / 2
-        return Detections(
-            np.array(tile.centre_yx) + (found.yx - middle) * step, found.diameter_um, found.score
-        )
+        return Detections(origin + found.yx * step, found.diameter_um, found.score)
+
+    def _read(self, tile: Tile, detector: Detector) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+        """A tile's pixels that lie on the slide, and the level-0 (y, x) of the first of them.
+
+        Beyond the slide its edge is repeated, which would draw a cell there out over the edge.
+        """
+        image = self.slide.read(tile.centre_yx, tile.shape_px, detector.mpp)
+        first, last, origin = [], [], []
+        for axis in (0, 1):
+            n, step = tile.shape_px[axis], detector.mpp / self.mpp[axis]
+            places = tile.centre_yx[axis] + (np.arange(n) - (n - 1) / 2) * step
+            inside = np.flatnonzero((places > -0.5) & (places < self.slide.info.shape[axis] - 0.5))
+            first.append(inside[0])
+            last.append(inside[-1] + 1)
+            origin.append(places[inside[0]])
+        return image[first[0] : last[0], first[1] : last[1]], np.array(origin)
 
     def accept(self, tile: Tile, found: Detections) -> Cells:
         """The cells of a tile that lie in a region."""

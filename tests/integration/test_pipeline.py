@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from skimage.draw import disk
 
 from napari_deepheme import AnalysisOptions, Device, analyse, cells_table, drain, open_slide, pipeline, synth
 from napari_deepheme.cells import Region
@@ -131,3 +132,13 @@ def test_options_out_of_range_are_refused():
         AnalysisOptions(target_cells=-1)
     with pytest.raises(OptionError, match="Batch size"):
         AnalysisOptions(batch_size=0)
+
+
+def test_a_cell_cut_by_the_edge_of_the_slide_is_found_on_the_slide(tmp_path, toy_bundle):
+    field = np.full((400, 500, 3), (250, 230, 205), np.uint8)
+    rows, columns = disk((2, 250), 18, shape=field.shape[:2])
+    field[rows, columns] = (85, 55, 120)
+    Image.fromarray(field).save(tmp_path / "field.png")
+    with open_slide(tmp_path / "field.png", mpp=0.25) as slide:
+        found = drain(analyse(slide, toy_bundle, EVERYTHING)).cells.yx
+    np.testing.assert_allclose(found, [[8, 250]], atol=3)

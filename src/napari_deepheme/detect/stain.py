@@ -11,7 +11,6 @@ from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
-from skimage.filters import threshold_otsu
 from skimage.measure import regionprops_table
 from skimage.morphology import remove_small_objects
 from skimage.segmentation import watershed
@@ -22,6 +21,8 @@ Field = NDArray[np.float32]
 Labels = NDArray[np.int32]
 Pairs = NDArray[np.intp]
 
+# absorbance above that of a single red cell, and of the nuclei of the palest stains
+_STAINED, _NUCLEAR = 0.07, 0.13
 _SMOOTHING_UM = 1.2
 # a nucleus narrower than this, relative to its parts, is two that touch
 _WAIST = 0.85
@@ -53,7 +54,7 @@ class StainDetector:
         return 24.0
 
     def adapt(self, samples: Sequence[Image]) -> StainDetector:
-        """White and threshold from fields of the slide; without samples, unchanged."""
+        """White, and half the absorbance of nuclei, from fields of the slide; without samples, unchanged."""
         if not samples:
             return self
         pixels = np.concatenate([sample.reshape(-1, 3) for sample in samples])
@@ -63,11 +64,11 @@ class StainDetector:
         r, g, b = np.median(bright, axis=0)
         adapted = replace(self, white=(float(r), float(g), float(b)))
         absorbed = np.concatenate([adapted.absorbance(sample).ravel() for sample in samples])
-        stained = absorbed[absorbed > 0.10]
-        if len(stained) > 500:
-            # between blue cytoplasm and nucleus; bounded, for there may be no nucleus in the samples
-            adapted = replace(adapted, threshold=float(np.clip(0.85 * threshold_otsu(stained), 0.15, 0.25)))
-        return adapted
+        stained = absorbed[absorbed > _STAINED]
+        level = float(np.percentile(stained, 90)) if len(stained) else 0.0
+        if level < _NUCLEAR:
+            return adapted  # no nucleus among the samples; what is stained are heaps of red cells, platelets
+        return replace(adapted, threshold=float(np.clip(level / 2, 0.08, 0.25)))
 
     def absorbance(self, image: Image) -> Field:
         """Optical density in red less half of that in blue, lightly smoothed."""

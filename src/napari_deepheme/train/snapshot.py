@@ -33,7 +33,7 @@ class SnapshotOptions:
     """
 
     cycles: int = 3
-    epochs: int = 15
+    epochs: int = 12
     rate: float = 2e-3
     weight_decay: float = 0.05
     label_smoothing: float = 0.05
@@ -98,7 +98,11 @@ def train_cycle(
             iteration += 1
         mean_loss = sum(losses) / len(losses)
         yield Trace("Training", epoch + 1, options.epochs, loss=mean_loss, rate=rate)
-    return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
+    # contiguous whatever the memory format of training, for that is what safetensors writes
+    return {
+        name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, value in network.state_dict().items()
+    }
 
 
 def make_optimiser(network: nn.Module, options: SnapshotOptions) -> torch.optim.Optimizer:

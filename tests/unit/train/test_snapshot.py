@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from napari_deepheme.jobs import Job
@@ -110,3 +111,13 @@ def test_views_are_reproducible_from_the_generator():
     assert torch.equal(one, two)
     assert one.shape == (3, 3, 96, 96)
     assert 0 <= one.min() <= one.max() <= 1
+
+
+def test_a_snapshot_of_a_channels_last_network_can_be_written(tmp_path):
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 36, 2))
+    network = network.to(memory_format=torch.channels_last)
+    options = SnapshotOptions(epochs=1)
+    batch = (torch.zeros(2, 3, 8, 8), torch.tensor([0, 1]))
+    job = train_cycle(network, make_optimiser(network, options), lambda epoch: [batch], 1, options)
+    _, snapshot = run(job)
+    save_file(snapshot, tmp_path / "member.safetensors")
