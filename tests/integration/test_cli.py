@@ -12,6 +12,7 @@ import tifffile
 from PIL import Image
 
 from napari_deepheme import AnalysisOptions, analyse, cells_table, cli, drain, load_bundle, open_slide
+from napari_deepheme.cli import slides
 from napari_deepheme.export import read_cells
 
 COLUMNS = (
@@ -101,7 +102,7 @@ def test_ctrl_c_is_exit_code_130(monkeypatch, tmp_path, smear_path, toy_bundle_f
     def interrupted(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "analyse", interrupted)
+    monkeypatch.setattr(slides, "analyse", interrupted)
     assert run(monkeypatch, "classify", smear_path, "--out", tmp_path, "--model", toy_bundle_folder) == 130
 
 
@@ -198,3 +199,27 @@ def test_the_command_is_installed_and_answers_in_a_process_of_its_own():
     assert done.returncode == 0
     for command in ("demo", "info", "classify", "synth", "Research use only"):
         assert command in done.stdout
+
+
+class TestModels:
+    def test_the_embedded_model_is_listed_and_its_card_shown(self, monkeypatch, capsys):
+        assert run(monkeypatch, "models", "list", "--json") == 0
+        names = [model["name"] for model in json.loads(capsys.readouterr().out)["models"]]
+        assert "pbc-11" in names
+        assert run(monkeypatch, "models", "show", "pbc-11") == 0
+        assert "Not for diagnosis" in capsys.readouterr().out
+
+    def test_a_whole_bundle_verifies_and_an_altered_one_does_not(
+        self, monkeypatch, capsys, tmp_path, toy_bundle_folder
+    ):
+        assert run(monkeypatch, "models", "verify", toy_bundle_folder) == 0
+        assert "passes its self-test" in capsys.readouterr().out
+        bundle = shutil.copytree(toy_bundle_folder, tmp_path / "toy")
+        (bundle / "member-0.safetensors").write_bytes(b"other")
+        assert "member-0" in refused(monkeypatch, capsys, "models", "verify", bundle)
+
+    def test_importing_something_else_is_refused(self, monkeypatch, capsys, tmp_path):
+        (tmp_path / "a.pt").write_text("hello")
+        assert "a.pt" in refused(
+            monkeypatch, capsys, "models", "import", tmp_path / "a.pt", "--out", tmp_path / "b"
+        )

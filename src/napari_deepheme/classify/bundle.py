@@ -50,10 +50,15 @@ class _Part(BaseModel):
 
 
 class Architecture(_Part):
-    """A network as timm builds it."""
+    """A network as timm builds it.
+
+    ``classifier`` (outputs of the network, hidden units) adds two fully connected layers with a ReLU between
+    them, as the first DeepHeme had.
+    """
 
     name: str
     kwargs: dict[str, bool | int | float | str] = {}
+    classifier: tuple[int, int] | None = None
 
 
 class Member(_Part):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 
 import timm
@@ -20,7 +21,12 @@ def build_network(architecture: Architecture, classes: int) -> nn.Module:
     if not timm.is_model(architecture.name):
         raise BundleError(f"timm {timm.__version__} has no network {architecture.name!r}; update timm.")
     create: Callable[..., nn.Module] = timm.create_model
-    return create(architecture.name, pretrained=False, num_classes=classes, **architecture.kwargs)
+    outputs, hidden = architecture.classifier or (classes, 0)
+    network = create(architecture.name, pretrained=False, num_classes=outputs, **architecture.kwargs)
+    if not hidden:
+        return network
+    classifier = nn.Sequential(nn.Linear(outputs, hidden), nn.ReLU(), nn.Linear(hidden, classes))
+    return nn.Sequential(OrderedDict(network=network, classifier=classifier))
 
 
 def load_member(bundle: Bundle, member: Member, device: torch.device) -> nn.Module:

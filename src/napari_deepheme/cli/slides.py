@@ -1,41 +1,35 @@
-"""The command line: ``napari-deepheme demo | info | classify | synth``.
-
-Results go to stdout, progress and errors to stderr. Exit codes: 0 done, 2 the input is wrong, 1 our fault,
-130 cancelled.
-"""
+"""Commands on slides: ``demo``, ``info``, ``classify``, ``synth``."""
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
 from collections import Counter
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
-import pandas as pd
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
-from rich.table import Table
 
 from napari_deepheme import synth as smear
 from napari_deepheme.classify.bundle import DEFAULT_BUNDLE, Bundle, Device, load_bundle
+from napari_deepheme.cli.printing import (
+    print_differential,
+    print_error,
+    print_facts,
+    print_json,
+    print_line,
+    print_warning,
+    with_bar,
+)
 from napari_deepheme.errors import DeepHemeError, OptionError
 from napari_deepheme.export import cells_table, check_folder, differential, write_csv, write_picture
-from napari_deepheme.jobs import Job, Progress, drain
-from napari_deepheme.pipeline import Analysis, AnalysisOptions, analyse
+from napari_deepheme.pipeline import AnalysisOptions, analyse
 from napari_deepheme.sample_data import SAMPLE_SLIDE
 from napari_deepheme.slide.reader import Slide, open_slide
-from napari_deepheme.stats.differential import RULE, Differential
 
-R = TypeVar("R")
-OUT, ERR = Console(), Console(stderr=True)
 DEFAULTS = AnalysisOptions()
-RESEARCH_USE = "Research use only. Not for diagnosis."
 
 
 class Format(StrEnum):
@@ -44,13 +38,6 @@ class Format(StrEnum):
     CSV = "csv"
 
 
-app = typer.Typer(
-    help=f"Differential counts of blood and marrow smears by a snapshot ensemble. {RESEARCH_USE}",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Mpp = Annotated[
     float | None,
@@ -58,21 +45,16 @@ Mpp = Annotated[
 ]
 
 
-@app.command()
 def info(slide: Path, mpp: Mpp = None, as_json: Json = False) -> None:
     """Tell a slide's format, levels, µm/px and associated images."""
     with open_slide(slide, mpp=mpp) as opened:
         facts = _facts(opened)
     if as_json:
-        _print_json(facts)
-        return
-    table = Table(show_header=False, box=None)
-    for name, value in facts.items():
-        table.add_row(name, _shown(value))
-    OUT.print(table)
+        print_json(facts)
+    else:
+        print_facts(facts)
 
 
-@app.command()
 def classify(
     slides: Annotated[list[Path], typer.Argument(help="Slide files or images of fields of view.")],
     out: Annotated[Path, typer.Option(help="Folder for the results; made if it is not there.")],
@@ -100,15 +82,14 @@ def classify(
                 reports.append(_classify_one(slide, bundle, options, out, show=not as_json))
         except DeepHemeError as err:
             # one unreadable slide does not cost the others
-            _print_error(err)
+            print_error(err)
             failed = True
     if as_json:
-        _print_json({"slides": reports})
+        print_json({"slides": reports})
     if failed:
         raise typer.Exit(2)
 
 
-@app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("demo-output"),
     gui: Annotated[
@@ -119,20 +100,19 @@ def demo(
     bundle = load_bundle()
     check_folder(out)
     with open_slide(SAMPLE_SLIDE) as slide:
-        analysis = _with_bar(analyse(slide, bundle, AnalysisOptions(target_cells=0)))
+        analysis = with_bar(analyse(slide, bundle, AnalysisOptions(target_cells=0)))
         cells = cells_table(analysis)
         write_picture(slide, cells, bundle.spec.taxonomy, out / "picture.png")
     count = differential(cells, bundle.spec.taxonomy)
     write_csv(cells, out / "cells.csv")
     write_csv(count.table(), out / "differential.csv")
-    _print_differential(count, f"{SAMPLE_SLIDE.name}, model {bundle.spec.name}")
+    print_differential(count, f"{SAMPLE_SLIDE.name}, model {bundle.spec.name}")
     for name in ("cells.csv", "differential.csv", "picture.png"):
-        OUT.print(f"wrote {out / name}", soft_wrap=True, highlight=False)
+        print_line(f"wrote {out / name}")
     if _has_screen() if gui is None else gui:
         _show_in_napari(SAMPLE_SLIDE, out / "cells.csv")
 
 
-@app.command()
 def synth(
     out: Annotated[
         Path, typer.Option(help="TIFF to write (.tif, .svs); its truth goes to <name>.truth.csv.")
@@ -144,17 +124,8 @@ def synth(
 ) -> None:
     """Render a blood smear with known truth."""
     check_folder(out.absolute().parent)
-    truth = _with_bar(smear.write_smear(out, smear.SmearSpec(shape=size, n_cells=cells, seed=seed, mpp=mpp)))
-    OUT.print(f"wrote {out} with {len(truth)} nucleated cells", soft_wrap=True, highlight=False)
-
-
-def main() -> None:
-    """Run the command line; a fault of the input is one line on stderr and exit code 2."""
-    try:
-        app()
-    except DeepHemeError as err:
-        _print_error(err)
-        sys.exit(2)
+    truth = with_bar(smear.write_smear(out, smear.SmearSpec(shape=size, n_cells=cells, seed=seed, mpp=mpp)))
+    print_line(f"wrote {out} with {len(truth)} nucleated cells")
 
 
 def _classify_one(
@@ -162,7 +133,7 @@ def _classify_one(
 ) -> dict[str, object]:
     """Classify one slide, write its tables, and give its entry of the JSON report."""
     start = time.perf_counter()
-    analysis: Analysis = _with_bar(analyse(slide, bundle, options))
+    analysis = with_bar(analyse(slide, bundle, options))
     cells = cells_table(analysis)
     count = differential(cells, bundle.spec.taxonomy)
     stem = slide.info.path.stem
@@ -170,13 +141,11 @@ def _classify_one(
     for path, table in tables.items():
         write_csv(table, path)
     for warning in analysis.warnings:
-        ERR.print(
-            f"Warning: {slide.info.path.name}: {warning}", soft_wrap=True, highlight=False, style="yellow"
-        )
+        print_warning(f"{slide.info.path.name}: {warning}")
     if show:
-        _print_differential(count, f"{slide.info.path.name}, model {bundle.spec.name}")
+        print_differential(count, f"{slide.info.path.name}, model {bundle.spec.name}")
         for path in tables:
-            OUT.print(f"wrote {path}", soft_wrap=True, highlight=False)
+            print_line(f"wrote {path}")
     return {
         "slide": str(slide.info.path),
         "analysis": None,
@@ -208,16 +177,6 @@ def _facts(slide: Slide) -> dict[str, object]:
     }
 
 
-def _shown(value: object) -> str:
-    if isinstance(value, list):
-        return "\n".join(_shown(item) for item in value) or "none"
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_shown(item)}" for name, item in value.items())
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return "unknown" if value is None or value == "" else str(value)
-
-
 def _check_formats(formats: str) -> None:
     unknown = sorted(set(formats.split(",")) - set(Format))
     if unknown:
@@ -231,51 +190,6 @@ def _check_names(slides: list[Path]) -> None:
             f"Several slides are called {', '.join(twice)} and would overwrite each other's results; "
             "classify them into different folders."
         )
-
-
-def _with_bar(job: Job[R]) -> R:
-    """Drain a job behind a progress bar on stderr."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[message]}"))
-    with Bar(*columns, TimeRemainingColumn(), console=ERR, transient=True) as bar:
-        task = bar.add_task("", total=None, message="")
-
-        def report(progress: Progress) -> None:
-            bar.update(
-                task,
-                description=progress.stage,
-                completed=progress.done,
-                total=progress.total or None,
-                message=progress.message,
-            )
-
-        return drain(job, report)
-
-
-def _print_differential(count: Differential, title: str) -> None:
-    table = Table(title=title, caption=f"Rule {RULE}. {RESEARCH_USE}")
-    table.add_column("class")
-    for name in ("n", "%", "95 % interval", "mean entropy"):
-        table.add_column(name, justify="right")
-    for row in count.rows:
-        share, interval = (
-            (f"{100 * row.fraction:.1f}", f"{100 * row.low:.1f}–{100 * row.high:.1f}")
-            if pd.notna(row.fraction)
-            else ("", "not counted" if not row.cell_class.counted else "")
-        )
-        doubt = f"{row.mean_entropy:.2f}" if row.count else ""
-        swatch = f"[{row.cell_class.colour}]●[/] {row.cell_class.name}"
-        table.add_row(swatch, str(row.count), share, interval, doubt)
-    table.add_section()
-    table.add_row("counted", str(count.n_counted), "100.0" if count.n_counted else "", "", "")
-    OUT.print(table)
-
-
-def _print_json(document: dict[str, object]) -> None:
-    sys.stdout.write(json.dumps(document, indent=2) + "\n")
-
-
-def _print_error(err: DeepHemeError) -> None:
-    ERR.print(f"Error: {err}", soft_wrap=True, highlight=False, markup=False, style="red")
 
 
 def _has_screen() -> bool:

@@ -1,0 +1,212 @@
+"""Published checkpoints to a bundle.
+
+DeepHeme's code saved two shapes of a ResNeXt-50 32×4d: under DataParallel, keeping the 1000-way output and
+adding a small classifier with sigmoid scores (2023), and under Lightning with a plain output (2025).
+"""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import save
+
+from napari_deepheme.classify.bundle import (
+    CARD_FILE,
+    Architecture,
+    Bundle,
+    BundleSpec,
+    Channels,
+    Conformal,
+    Head,
+    Member,
+    Review,
+    SelfTest,
+    Training,
+    load_bundle,
+    save_bundle,
+)
+from napari_deepheme.classify.ensemble import Ensemble
+from napari_deepheme.errors import BundleError
+from napari_deepheme.taxonomy import DEEPHEME_23, Taxonomy
+
+Weights = dict[str, torch.Tensor]
+
+_BACKBONE = "resnext50_32x4d"
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOptions:
+    """What a checkpoint does not say of itself; the defaults are DeepHeme's published values.
+
+    Attributes
+    ----------
+    name : str
+        Name of the bundle.
+    taxonomy : Taxonomy
+        Classes in the order of the outputs.
+    mpp : float
+        µm/px of the crops.
+    input_px : int
+        Side of a crop, px.
+    mean, std : tuple of float
+        Normalisation of RGB, 0–1 scale.
+    """
+
+    name: str = "deepheme"
+    taxonomy: Taxonomy = DEEPHEME_23
+    mpp: float = 0.25
+    input_px: int = 96
+    mean: Channels = (0.5642, 0.5026, 0.6960)
+    std: Channels = (0.2724, 0.2838, 0.2167)
+
+
+def import_checkpoints(files: Sequence[Path], folder: Path, options: ImportOptions) -> Bundle:
+    """Write a bundle whose members are checkpoints of one shape.
+
+    Nothing is known of their calibration: the temperature is 1, every cell is for review, and conformal
+    sets hold all classes.
+
+    Parameters
+    ----------
+    files : sequence of Path
+        Checkpoints, a member each.
+    folder : Path
+        Where the bundle goes.
+    options : ImportOptions
+
+    Raises
+    ------
+    BundleError
+        A file is no such checkpoint, or the files differ in shape.
+    """
+    read = [read_checkpoint(file, len(options.taxonomy.classes)) for file in files]
+    kinds = {
+        (architecture, head) for architecture, head, _ in ((a.model_dump_json(), h, w) for a, h, w in read)
+    }
+    if len(kinds) != 1:
+        raise BundleError(
+            f"The checkpoints {', '.join(file.name for file in files)} differ in shape; "
+            "import those of one shape into one bundle."
+        )
+    architecture, head, _ = read[0]
+    contents = {f"member-{i}.safetensors": save(weights) for i, (_, _, weights) in enumerate(read)}
+    members = tuple(
+        Member(file=name, sha256=sha256(content).hexdigest(), cycle=i)
+        for i, (name, content) in enumerate(contents.items())
+    )
+    contents |= {"self-test.png": _test_image(options.input_px), CARD_FILE: _card(files, options).encode()}
+    spec = BundleSpec(
+        name=options.name,
+        version="1",
+        architecture=architecture,
+        head=head,
+        input_px=options.input_px,
+        mpp=options.mpp,
+        mean=options.mean,
+        std=options.std,
+        taxonomy=options.taxonomy,
+        members=members,
+        temperature=1.0,
+        review=Review(threshold=0.0, risk=0.0, confidence=1.0),
+        conformal=Conformal(threshold=0.0, coverage=1.0),
+        training=Training(data="not recorded", licence="not recorded", split="not recorded", metrics={}),
+        licence="not recorded: ask the checkpoints' authors",
+        self_test=_self_test(contents["self-test.png"], options.taxonomy),
+    )
+    save_bundle(folder, spec, contents)
+    return _with_expected_output(folder, spec, contents)
+
+
+def read_checkpoint(file: Path, classes: int) -> tuple[Architecture, Head, Weights]:
+    """Read one checkpoint, unpickling nothing but tensors, and recognise its shape.
+
+    Raises
+    ------
+    BundleError
+        Unreadable, unsafe, or of neither published shape.
+    """
+    # torch's reader of older files fails in many ways on what is no checkpoint at all
+    if not zipfile.is_zipfile(file):
+        raise BundleError(f"{file} is missing or no checkpoint; expected a file saved by torch 1.6 or later.")
+    try:
+        saved = torch.load(file, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, pickle.UnpicklingError) as err:
+        raise BundleError(
+            f"{file} cannot be read as a checkpoint of tensors ({str(err).splitlines()[0]}); "
+            "expected a file saved by torch."
+        ) from err
+    states = [
+        saved[key] for key in ("model_state_dict", "state_dict") if isinstance(saved, dict) and key in saved
+    ]
+    if not states:
+        raise BundleError(
+            f"{file}: no model_state_dict and no state_dict in it; expected a DeepHeme checkpoint."
+        )
+    weights = {name.removeprefix("module."): value.contiguous() for name, value in states[0].items()}
+    with_classifier = any(name.startswith("classifier.") for name in weights)
+    last = weights.get("classifier.2.weight" if with_classifier else "pretrained.fc.weight")
+    if last is None or not all(name.startswith(("pretrained.", "classifier.")) for name in weights):
+        raise BundleError(
+            f"{file}: its tensors ({', '.join(list(weights)[:3])} …) are not those of a DeepHeme checkpoint; "
+            "expected names that begin with pretrained."
+        )
+    if len(last) != classes:
+        raise BundleError(f"{file} tells {len(last)} classes apart, the taxonomy has {classes}.")
+    if not with_classifier:
+        return Architecture(name=_BACKBONE), Head.SOFTMAX, _renamed(weights, "pretrained.", "")
+    sizes = (len(weights["pretrained.fc.weight"]), len(weights["classifier.0.weight"]))
+    return (
+        Architecture(name=_BACKBONE, classifier=sizes),
+        Head.SIGMOID,
+        _renamed(weights, "pretrained.", "network."),
+    )
+
+
+def _renamed(weights: Weights, old: str, new: str) -> Weights:
+    return {new + name.removeprefix(old) if name.startswith(old) else name: w for name, w in weights.items()}
+
+
+def _test_image(size: int) -> bytes:
+    """Write an image that excites a network whatever it was trained on: noise of several sizes, as PNG."""
+    rng = np.random.default_rng(0)
+    noise = [rng.random((n, n, 3)).repeat(size // n + 1, 0).repeat(size // n + 1, 1) for n in (3, 8, 24)]
+    pixels = np.mean([each[:size, :size] for each in noise], axis=0) * 255
+    png = BytesIO()
+    Image.fromarray(pixels.astype(np.uint8)).save(png, "PNG")
+    return png.getvalue()
+
+
+def _self_test(image: bytes, taxonomy: Taxonomy) -> SelfTest:
+    even = (1 / len(taxonomy.classes),) * len(taxonomy.classes)
+    return SelfTest(image="self-test.png", sha256=sha256(image).hexdigest(), expected=even)
+
+
+def _with_expected_output(folder: Path, spec: BundleSpec, files: dict[str, bytes]) -> Bundle:
+    """Record what the members say of the self-test image, so that other builds can be held to it."""
+    ensemble = Ensemble(load_bundle(folder), checked=False)
+    image = np.array(Image.open(BytesIO(files["self-test.png"])), np.uint8)
+    expected = tuple(ensemble.predict(image[None]).mean[0].tolist())
+    self_test = spec.self_test.model_copy(update={"expected": expected})
+    save_bundle(folder, spec.model_copy(update={"self_test": self_test}), files)
+    return load_bundle(folder)
+
+
+def _card(files: Sequence[Path], options: ImportOptions) -> str:
+    return f"""# {options.name}
+
+**Research use only. Not for diagnosis.**
+
+Imported from {", ".join(file.name for file in files)}. Classes: {", ".join(options.taxonomy.codes)}.
+
+The checkpoints do not record their training data, licence or accuracy; ask their authors. The bundle is not
+calibrated: every cell is marked for review.
+"""

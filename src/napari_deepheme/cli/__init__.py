@@ -1,0 +1,35 @@
+"""The command line: ``napari-deepheme demo | info | classify | synth | models``.
+
+Results go to stdout, progress and errors to stderr. Exit codes: 0 done, 2 the input is wrong, 1 our fault,
+130 cancelled.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from napari_deepheme.cli.models import models
+from napari_deepheme.cli.printing import RESEARCH_USE, print_error
+from napari_deepheme.cli.slides import classify, demo, info, synth
+from napari_deepheme.errors import DeepHemeError
+
+app = typer.Typer(
+    help=f"Differential counts of blood and marrow smears by a snapshot ensemble. {RESEARCH_USE}",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (demo, info, classify, synth):
+    app.command()(command)
+app.add_typer(models, name="models")
+
+
+def main() -> None:
+    """Run the command line; a fault of the input is one line on stderr and exit code 2."""
+    try:
+        app()
+    except DeepHemeError as err:
+        print_error(err)
+        sys.exit(2)

@@ -1,0 +1,96 @@
+"""How results, progress and errors look in a terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TypeVar
+
+import pandas as pd
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+
+from napari_deepheme.errors import DeepHemeError
+from napari_deepheme.jobs import Job, Progress, drain
+from napari_deepheme.stats.differential import RULE, Differential
+
+R = TypeVar("R")
+OUT, ERR = Console(), Console(stderr=True)
+RESEARCH_USE = "Research use only. Not for diagnosis."
+
+
+def with_bar(job: Job[R]) -> R:
+    """Drain a job behind a progress bar on stderr."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[message]}"))
+    with Bar(*columns, TimeRemainingColumn(), console=ERR, transient=True) as bar:
+        task = bar.add_task("", total=None, message="")
+
+        def report(progress: Progress) -> None:
+            bar.update(
+                task,
+                description=progress.stage,
+                completed=progress.done,
+                total=progress.total or None,
+                message=progress.message,
+            )
+
+        return drain(job, report)
+
+
+def print_line(text: str) -> None:
+    """Print a line of plain text, paths unbroken."""
+    OUT.print(text, soft_wrap=True, highlight=False, markup=False)
+
+
+def print_facts(facts: dict[str, object]) -> None:
+    """Print names and values as a list for a person."""
+    table = Table(show_header=False, box=None)
+    for name, value in facts.items():
+        table.add_row(name.replace("_", " "), _shown(value))
+    OUT.print(table)
+
+
+def print_json(document: dict[str, object]) -> None:
+    """Print one JSON document, nothing else."""
+    sys.stdout.write(json.dumps(document, indent=2) + "\n")
+
+
+def print_error(err: DeepHemeError) -> None:
+    """Print what is wrong in one line on stderr."""
+    ERR.print(f"Error: {err}", soft_wrap=True, highlight=False, markup=False, style="red")
+
+
+def print_warning(text: str) -> None:
+    """Print a remark that costs no exit code, on stderr."""
+    ERR.print(f"Warning: {text}", soft_wrap=True, highlight=False, markup=False, style="yellow")
+
+
+def print_differential(count: Differential, title: str) -> None:
+    """Print a differential as a table."""
+    table = Table(title=title, caption=f"Rule {RULE}. {RESEARCH_USE}")
+    table.add_column("class")
+    for name in ("n", "%", "95 % interval", "mean entropy"):
+        table.add_column(name, justify="right")
+    for row in count.rows:
+        share, interval = "", "" if row.cell_class.counted else "not counted"
+        if pd.notna(row.fraction):
+            share = f"{100 * row.fraction:.1f}"
+            interval = f"{100 * row.low:.1f}–{100 * row.high:.1f}"
+        doubt = f"{row.mean_entropy:.2f}" if row.count else ""
+        swatch = f"[{row.cell_class.colour}]●[/] {row.cell_class.name}"
+        table.add_row(swatch, str(row.count), share, interval, doubt)
+    table.add_section()
+    table.add_row("counted", str(count.n_counted), "100.0" if count.n_counted else "", "", "")
+    OUT.print(table)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return "\n".join(_shown(item) for item in value) or "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_shown(item)}" for name, item in value.items())
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "unknown" if value is None or value == "" else str(value)
