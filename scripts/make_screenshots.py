@@ -51,9 +51,9 @@ def main() -> None:
     shoot.dock(summary, "summary")
     cells = next((layer for layer in viewer.layers if is_cells(layer)), None)
     if cells is not None:
-        viewer.camera.center = tuple(cells.data_to_world(cells.data[len(cells.data) // 2]))
+        viewer.scene.camera.center = tuple(cells.data_to_world(cells.data[len(cells.data) // 2]))
         for name, zoom in (("near", 4.0), ("close", 12.0)):
-            viewer.camera.zoom = zoom
+            viewer.scene.camera.zoom = zoom
             shoot.dock(summary, name)
     print(classify.status.text())
     viewer.close()
@@ -94,6 +94,7 @@ class Camera:
 
     def dock(self, dock: QWidget, name: str) -> None:
         """Bring a dock to the front and take a picture of the window."""
+        QTest.qWait(300)
         dock.parentWidget().raise_()
         QTest.qWait(700)
         self.viewer.screenshot(str(self.out / f"{name}.png"), canvas_only=False, flash=False)

@@ -1,0 +1,66 @@
+"""How the cells look: filled dots from afar, outlines round the cells from near."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari.layers import Points
+
+from napari_deepheme.ui.layers import KEY, colours, is_cells, origin_of
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+_NEAR_PX = 26
+_OUTLINE_PX = 2.5
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Opacity of the discs' middles, and width of their outlines as a part of their size."""
+
+    fill: float
+    outline: float
+
+
+def look_at(disc_px: float) -> Look:
+    """Give the look of discs that are ``disc_px`` wide on the screen; changes only when that doubles."""
+    if disc_px < _NEAR_PX:
+        return Look(fill=1.0, outline=0.1)
+    octave: float = _NEAR_PX
+    while disc_px >= 2 * octave:
+        octave *= 2
+    return Look(fill=0.0, outline=_OUTLINE_PX / octave)
+
+
+def restyle(layer: Points, zoom: float) -> None:
+    """Give a cells layer the look that fits a zoom (screen pixels per world unit)."""
+    size = float(layer.size[0] if len(layer.size) else layer.current_size)
+    look = look_at(size * abs(float(layer.scale[-1])) * zoom)
+    if layer.metadata[KEY].get("look") == look:
+        return
+    layer.metadata[KEY]["look"] = look
+    layer.face_color_cycle = colours(origin_of(layer).taxonomy, look.fill)
+    layer.border_width = look.outline
+
+
+class ZoomFollower:
+    """Restyles the cells layers of a viewer as one zooms; :meth:`stop` lets go of the viewer."""
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._viewer = viewer
+        viewer.scene.camera.events.zoom.connect(self.restyle_all)
+        viewer.layers.events.inserted.connect(self.restyle_all)
+        self.restyle_all()
+
+    def restyle_all(self, event: object = None) -> None:  # noqa: ARG002 - napari passes its event
+        """Give every cells layer the look for the present zoom."""
+        for layer in self._viewer.layers:
+            if is_cells(layer):
+                restyle(layer, self._viewer.scene.camera.zoom)
+
+    def stop(self) -> None:
+        """Follow no longer."""
+        self._viewer.scene.camera.events.zoom.disconnect(self.restyle_all)
+        self._viewer.layers.events.inserted.disconnect(self.restyle_all)

@@ -1,0 +1,146 @@
+"""One classification as the dock runs it: the job, and its results as they come. No Qt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from napari.layers import Image, Points
+
+from napari_deepheme.classify.bundle import load_bundle
+from napari_deepheme.errors import SlideError
+from napari_deepheme.export import cells_table
+from napari_deepheme.jobs import Job, Progress
+from napari_deepheme.pipeline import Analysis, AnalysisOptions, analyse
+from napari_deepheme.slide import open_slide
+from napari_deepheme.ui.layers import Origin, append_cells, cells_layer, has_edits, placement
+from napari_deepheme.ui.slides import cells_on
+from napari_deepheme.ui.torch_import import import_torch
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to classify.
+
+    Attributes
+    ----------
+    slide : Path
+    mpp : float or None
+        µm/px that a person gave; None takes the file's.
+    model : str
+        Name of an embedded bundle, or path of another.
+    options : AnalysisOptions
+    shown_shape : tuple of int
+        Rows and columns of the image layer; the file must have as many for the cells to lie on it.
+    """
+
+    slide: Path
+    mpp: float | None
+    model: str
+    options: AnalysisOptions
+    shown_shape: tuple[int, int]
+
+
+def classify_job(request: Request) -> Job[Analysis]:
+    """Open the slide and the model, analyse, and close the slide however it ends."""
+    yield Progress("Opening the slide")
+    with open_slide(request.slide, mpp=request.mpp) as slide:
+        if slide.info.shape != request.shown_shape:
+            raise SlideError(
+                f"{request.slide}: the file has {slide.info.shape[0]} × {slide.info.shape[1]} px, its layer "
+                f"{request.shown_shape[0]} × {request.shown_shape[1]}; open the slide again with “Open…”."
+            )
+        yield Progress("Loading the model")
+        import_torch()
+        return (yield from analyse(slide, load_bundle(request.model), request.options))
+
+
+class Results:
+    """Cells of one run, shown in one points layer as they come.
+
+    A new run replaces the former result of the same slide, unless that was renamed or has labels a
+    person changed.
+    """
+
+    def __init__(self, viewer: ViewerModel, image: Image) -> None:
+        self._viewer, self._image = viewer, image
+        self._name = f"{image.name} cells"
+        self._waiting: list[pd.DataFrame] = []
+        self._layer: Points | None = None
+        self.n_cells = 0
+
+    def add(self, part: Analysis) -> None:
+        """Keep a part of the analysis until :meth:`show`."""
+        self._waiting.append(cells_table(part, first_id=self.n_cells + 1))
+        self.n_cells += len(part.cells)
+        spec = part.bundle
+        path = str(part.slide.path)
+        self._origin = Origin(spec.taxonomy, path, f"{spec.name} {spec.version}", part.slide.mpp)
+
+    def show(self) -> None:
+        """Bring the layer up to date."""
+        if not self._waiting:
+            return
+        table = pd.concat(self._waiting, ignore_index=True)
+        self._waiting.clear()
+        if self._layer is None:
+            self._remove_former()
+            data, options, _ = cells_layer(table, self._origin, self._name, placement(self._image))
+            self._layer = self._viewer.add_points(data, **options)
+        else:
+            append_cells(self._layer, table)
+
+    def _remove_former(self) -> None:
+        for layer in cells_on(self._viewer, self._image):
+            if layer.name == self._name and not has_edits(layer):
+                self._viewer.layers.remove(layer)
+
+
+def progress_text(progress: Progress, n_cells: int, seconds: float, *, counting: bool) -> str:
+    """One line: how far, how fast, how long still.
+
+    Parameters
+    ----------
+    progress : Progress
+    n_cells : int
+        Cells found so far.
+    seconds : float
+        Since the first progress with a total.
+    counting : bool
+        Whether ``progress`` counts cells towards a target; else it counts fields.
+    """
+    if not progress.total:
+        return f"{progress.stage}…"
+    if counting:
+        first = f"{progress.done}/{progress.total}"
+    else:
+        first = f"field {progress.done}/{progress.total} · {n_cells} cells"
+    if not progress.done or seconds <= 0:
+        return first
+    left = seconds * (progress.total - progress.done) / progress.done
+    return f"{first} · {n_cells / seconds:.0f} cells/s · {minutes(left)} left"
+
+
+def minutes(seconds: float) -> str:
+    """As m:ss, rounded up."""
+    whole = int(-(-seconds // 1))
+    return f"{whole // 60}:{whole % 60:02d}"
+
+
+def outcome_text(analysis: Analysis, target: int) -> str:
+    """Say what a finished run found, one line for each thing worth knowing."""
+    taxonomy = analysis.bundle.taxonomy
+    counted_of = [cell_class.counted for cell_class in taxonomy.classes]
+    counted = sum(counted_of[k] for k in analysis.predictions.mean.argmax(axis=1))
+    if not len(analysis.cells):
+        lines = ["No cells found there; try another part of the slide, and check its µm/px."]
+    elif counted < target:
+        lines = [f"{counted} cells counted, fewer than the {target} asked for: there are no more."]
+    else:
+        lines = [f"Done: {counted} counted of {len(analysis.cells)} found."]
+    return "\n".join([*lines, *(f"⚠ {warning}" for warning in analysis.warnings)])

@@ -1,0 +1,128 @@
+"""The table of the Summary dock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qtpy.QtCore import QSignalBlocker, Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtGui import QColor, QFont, QPixmap
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
+
+from napari_deepheme.ui.summary_rows import NUMBER_HEADERS, Row
+
+_WIDEST = ("9999", "100.0", "100.0–100.0", "0.00")
+_TIPS = (
+    "Untick a class to hide its cells on the slide; the count stays as it is.",
+    "Cells with this label: the model's, or yours where you changed it.",
+    "Share of the counted cells.",
+    "95 % Wilson interval of the share. It holds the sampling error alone: what the model confuses "
+    "does not shrink with more cells.",
+    "Mean uncertainty of the class's cells: entropy of the ensemble in nats, 0 when all members are sure.",
+)
+_CODE = Qt.ItemDataRole.UserRole
+
+
+class SummaryTable(QTableWidget):
+    """One line for each class: tick box, colour, name, numbers.
+
+    Signals
+    -------
+    ticked : None
+        A class was ticked or unticked; :attr:`hidden_codes` tells.
+    """
+
+    ticked = Signal()
+
+    def __init__(self) -> None:
+        super().__init__(0, 1 + len(NUMBER_HEADERS))
+        self.setHorizontalHeaderLabels(["class", *NUMBER_HEADERS])
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setShowGrid(False)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._shape_header()
+        self._codes: list[str] = []
+        self.itemChanged.connect(self._on_changed)
+
+    @property
+    def hidden_codes(self) -> frozenset[str]:
+        """Codes of the unticked classes."""
+        items = [item for row in range(self.rowCount()) if (item := self.item(row, 0)) is not None]
+        return frozenset(
+            str(item.data(_CODE))
+            for item in items
+            if item.data(_CODE) and item.checkState() == Qt.CheckState.Unchecked
+        )
+
+    def show_rows(self, rows: Sequence[Row], hidden: frozenset[str]) -> None:
+        """Show the numbers; the lines themselves are only made anew when the classes differ."""
+        with QSignalBlocker(self):
+            names = [row.name for row in rows]
+            if names != self._codes:
+                self._codes = names
+                self._make_lines(rows, hidden)
+            for i, row in enumerate(rows):
+                for column, text in enumerate(row.numbers, start=1):
+                    item = self.item(i, column)
+                    if item is not None and item.text() != text:
+                        item.setText(text)
+
+    def text(self, row: int, column: int) -> str:
+        """What a cell of the table says."""
+        item = self.item(row, column)
+        return item.text() if item is not None else ""
+
+    def _make_lines(self, rows: Sequence[Row], hidden: frozenset[str]) -> None:
+        self.setRowCount(len(rows))
+        for i, row in enumerate(rows):
+            self.setItem(i, 0, _name_item(row, hidden))
+            for column in range(1, self.columnCount()):
+                item = QTableWidgetItem()
+                item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+                item.setFont(_font(row))
+                self.setItem(i, column, item)
+
+    def _shape_header(self) -> None:
+        vertical, header = self.verticalHeader(), self.horizontalHeader()
+        if vertical is None or header is None:
+            return
+        vertical.hide()
+        vertical.setDefaultSectionSize(self.fontMetrics().height() + 6)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        header.setHighlightSections(False)
+        for column, widest in enumerate(_WIDEST, start=1):
+            header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
+            self.setColumnWidth(column, self.fontMetrics().horizontalAdvance(widest) + 10)
+        for column, text in enumerate(_TIPS):
+            item = self.horizontalHeaderItem(column)
+            if item is not None:
+                item.setToolTip(f"<qt>{text}</qt>")
+                side = Qt.AlignmentFlag.AlignRight if column else Qt.AlignmentFlag.AlignLeft
+                item.setTextAlignment(side | Qt.AlignmentFlag.AlignVCenter)
+
+    def _on_changed(self, item: QTableWidgetItem) -> None:
+        if item.column() == 0:
+            self.ticked.emit()
+
+
+def _name_item(row: Row, hidden: frozenset[str]) -> QTableWidgetItem:
+    item = QTableWidgetItem(row.name)
+    item.setFont(_font(row))
+    item.setFlags(Qt.ItemFlag.ItemIsEnabled)
+    if row.code:
+        swatch = QPixmap(12, 12)
+        swatch.fill(QColor(row.colour))
+        item.setData(Qt.ItemDataRole.DecorationRole, swatch)
+        item.setData(_CODE, row.code)
+        item.setToolTip(f"{row.code}: {row.name}")
+        item.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsUserCheckable)
+        shown = Qt.CheckState.Unchecked if row.code in hidden else Qt.CheckState.Checked
+        item.setCheckState(shown)
+    return item
+
+
+def _font(row: Row) -> QFont:
+    font = QFont()
+    font.setBold(not row.code)
+    return font

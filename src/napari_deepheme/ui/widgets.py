@@ -1,0 +1,33 @@
+"""Small makers of Qt widgets, so that every control has its tooltip and the docks read as lists."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QLabel, QPushButton, QWidget
+
+W = TypeVar("W", bound=QWidget)
+
+
+def tip(widget: W, text: str) -> W:
+    """Give a widget its tooltip; as rich text, so that Qt wraps it."""
+    widget.setToolTip(f"<qt>{text}</qt>")
+    return widget
+
+
+def button(text: str, tooltip: str, on_click: Callable[[], object]) -> QPushButton:
+    """Make a push button."""
+    made = tip(QPushButton(text), tooltip)
+    made.clicked.connect(on_click)
+    return made
+
+
+def label(text: str = "") -> QLabel:
+    """Make a line of plain text that wraps and can be copied."""
+    made = QLabel(text)
+    made.setTextFormat(Qt.TextFormat.PlainText)
+    made.setWordWrap(True)
+    made.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    return made

@@ -1,0 +1,201 @@
+"""A real napari window, used as a person uses it."""
+
+from __future__ import annotations
+
+from threading import Event
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from qtpy.QtCore import Qt, QThreadPool
+from qtpy.QtWidgets import QFileDialog
+
+from napari_deepheme.export import cells_table, read_cells
+from napari_deepheme.jobs import Progress, drain
+from napari_deepheme.pipeline import AnalysisOptions, analyse
+from napari_deepheme.slide import open_slide
+from napari_deepheme.stats.differential import Differential
+from napari_deepheme.ui import run
+from napari_deepheme.ui.layers import cells_of, is_cells
+from napari_deepheme.ui.where_box import Where
+
+PLUGIN = "napari-deepheme"
+PATIENCE_MS = 120_000
+
+pytestmark = pytest.mark.viewer
+
+
+class Window:
+    """The window with both docks open, as from the Plugins menu."""
+
+    def __init__(self, viewer, qtbot):
+        self.viewer, self.qtbot = viewer, qtbot
+        _, self.classify = viewer.window.add_plugin_dock_widget(PLUGIN, "Classify cells")
+        _, self.summary = viewer.window.add_plugin_dock_widget(PLUGIN, "Summary", tabify=True)
+
+    def click(self, button):
+        self.qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+    def run(self, target=0):
+        self.classify.target_spin.setValue(target)
+        self.click(self.classify.run_button)
+        self.wait(lambda: not self.classify.is_running)
+
+    def wait(self, condition):
+        self.qtbot.waitUntil(lambda: bool(condition()), timeout=PATIENCE_MS)
+
+    @property
+    def cells(self):
+        return [layer for layer in self.viewer.layers if is_cells(layer)]
+
+    def table_column(self, column):
+        table = self.summary.table
+        return {table.text(row, 0): table.text(row, column) for row in range(table.rowCount())}
+
+
+@pytest.fixture
+def window(make_napari_viewer_proxy, qtbot, toy_bundle_folder):
+    window = Window(make_napari_viewer_proxy(), qtbot)
+    # what “Other…” does once a folder is chosen
+    window.classify.model_box.add(toy_bundle_folder)
+    yield window
+    window.classify.cancel()
+    window.wait(lambda: QThreadPool.globalInstance().activeThreadCount() == 0)
+
+
+@pytest.fixture
+def with_slide(window, smear_path):
+    window.viewer.open(smear_path, plugin=PLUGIN)
+    return window
+
+
+@pytest.fixture
+def endless(monkeypatch):
+    """Makes a run go on for ever once it has found all cells; tells when it was closed."""
+    closed = Event()
+
+    def analyse_for_ever(slide, bundle, options):
+        try:
+            yield from analyse(slide, bundle, options)
+            while not closed.wait(0.01):
+                yield Progress("still at it", 1, 2)
+        finally:
+            closed.set()
+
+    monkeypatch.setattr(run, "analyse", analyse_for_ever)
+    yield closed
+    closed.set()
+
+
+def test_classify_a_slide_and_read_the_summary(with_slide, smear_path, toy_bundle):
+    with_slide.run()
+    with open_slide(smear_path) as slide:
+        analysis = drain(analyse(slide, toy_bundle, AnalysisOptions(target_cells=0)))
+    (layer,) = with_slide.cells
+    wanted = cells_table(analysis)
+    pd.testing.assert_frame_equal(cells_of(layer), wanted)
+    image = with_slide.viewer.layers["smear"]
+    np.testing.assert_allclose(layer.data_to_world(layer.data[0]), image.data_to_world(layer.data[0]))
+
+    differential = Differential.of(wanted["label"], wanted["entropy"].to_numpy(), toy_bundle.spec.taxonomy)
+    counts = {row.cell_class.name: str(row.count) for row in differential.rows}
+    with_slide.wait(lambda: counts.items() <= with_slide.table_column(1).items())
+    assert f"{differential.n_counted} counted of {len(wanted)} found" in with_slide.summary.counts.text()
+    assert "knows no blasts" in with_slide.classify.model_box.line.text()
+
+
+def test_cancel_answers_at_once_and_keeps_the_cells(with_slide, endless):
+    dock = with_slide.classify
+    with_slide.click(dock.run_button)
+    with_slide.wait(lambda: with_slide.cells)
+    found = len(with_slide.cells[0].data)
+    with_slide.click(dock.cancel_button)
+    assert not dock.is_running
+    assert dock.run_button.isEnabled()
+    assert "Cancelled" in dock.status.text()
+    assert len(with_slide.cells[0].data) >= found > 0
+    with_slide.wait(endless.is_set)
+
+
+def test_a_slide_without_scale_asks_for_it(window, smear_path, tmp_path):
+    dock, path = window.classify, tmp_path / "field.png"
+    assert "Open a slide first" in dock.status.text()
+    assert "No classified cells" in window.summary.header.text()
+    assert not dock.run_button.isEnabled()
+    with open_slide(smear_path) as slide:
+        Image.fromarray(slide.level_pixels(0, (0, 0, 512, 512))).save(path)
+    window.viewer.open(path, plugin=PLUGIN)
+    window.run()
+    assert "field.png does not tell its µm/px" in dock.status.text()
+    assert not window.cells
+    dock.slide_box.mpp_spin.setValue(0.25)
+    dock.slide_box.apply_mpp()
+    assert "0.25 µm/px (given by the user)" in dock.slide_box.mpp_line.text()
+    window.run()
+    assert "found" in dock.status.text() or "No cells" in dock.status.text()
+    np.testing.assert_array_equal(window.viewer.layers["field"].scale, (0.25, 0.25))
+
+
+def test_exported_cells_open_again(with_slide, tmp_path, monkeypatch):
+    with_slide.run(target=5)
+    (layer,) = with_slide.cells
+    ours, saved = tmp_path / "ours", tmp_path / "saved.csv"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(ours), ""))
+    with_slide.wait(lambda: with_slide.summary.layer is not None)
+    with_slide.click(with_slide.summary.export_cells_button)
+    with_slide.viewer.layers.selection = {layer}
+    assert with_slide.viewer.layers.save(str(saved), selected=True) == [str(saved)]
+    for path in (ours.with_name("ours.csv"), saved):
+        pd.testing.assert_frame_equal(read_cells(path), cells_of(layer), check_dtype=False)
+        (back,) = with_slide.viewer.open(path, plugin=PLUGIN)
+        np.testing.assert_array_equal(back.border_color, layer.border_color)
+        np.testing.assert_allclose(back.scale, layer.scale)
+    with_slide.wait(lambda: with_slide.summary.layer == back)
+    assert with_slide.summary.header.text().startswith("saved")
+
+
+def test_an_edited_label_counts_and_a_class_can_be_hidden(with_slide):
+    with_slide.run()
+    (layer,) = with_slide.cells
+    with_slide.wait(lambda: with_slide.summary.table.rowCount() > 0)
+    before = with_slide.table_column(1)
+    other = next(code for code in ("L2", "MO2") if code != layer.features["label"][0])
+    layer.features.loc[0, "label"] = other  # in place, as napari's features table does it
+    with_slide.wait(lambda: with_slide.table_column(1) != before)
+    assert layer.features["label_source"].tolist().count("person") == 1
+
+    table = with_slide.summary.table
+    row = next(r for r in range(table.rowCount()) if table.item(r, 0).data(Qt.ItemDataRole.UserRole) == other)
+    table.item(row, 0).setCheckState(Qt.CheckState.Unchecked)
+    np.testing.assert_array_equal(layer.shown, layer.features["label"] != other)
+    table.item(row, 0).setCheckState(Qt.CheckState.Checked)
+    assert layer.shown.all()
+
+
+def test_only_what_is_in_view_is_classified(with_slide):
+    viewer, dock = with_slide.viewer, with_slide.classify
+    viewer.scene.camera.center = (0, 192, 160)
+    viewer.scene.camera.zoom = max(viewer.canvas.size) / 200  # 200 µm across
+    dock.where_box.radios[Where.VIEW].click()
+    with_slide.run()
+    half = np.array(viewer.canvas.size) / viewer.scene.camera.zoom / 2 / 0.25
+    (layer,) = with_slide.cells
+    assert len(layer.data)
+    assert (np.abs(layer.data - (192 / 0.25, 160 / 0.25)) <= half + 0.01).all()
+
+
+def test_the_sample_opens_from_the_menu(window):
+    window.viewer.open_sample(PLUGIN, "blood_smear")
+    assert window.classify.slide_box.layer is not None
+    assert window.classify.run_button.isEnabled()
+
+
+def test_closing_the_dock_ends_the_run(with_slide, endless):
+    with_slide.click(with_slide.classify.run_button)
+    with_slide.wait(lambda: with_slide.cells)
+    with_slide.viewer.window.remove_dock_widget(with_slide.classify)
+    assert not with_slide.classify.is_running
+    with_slide.viewer.scene.camera.zoom = 3
+    with_slide.viewer.layers.clear()
+    with_slide.wait(endless.is_set)

@@ -1,0 +1,48 @@
+"""An analysis made by hand: what the docks show, without networks or a slide."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_deepheme.cells import Cells, Predictions, Region
+from napari_deepheme.export import cells_table
+from napari_deepheme.pipeline import Analysis
+from napari_deepheme.slide import SlideInfo
+from napari_deepheme.taxonomy import PBC_11
+from napari_deepheme.ui.layers import Origin
+
+MPP = (0.25, 0.2)
+
+
+def made(bundle, n, mpp, path):
+    rng = np.random.default_rng(0)
+    members = rng.dirichlet(np.full(11, 0.2), (2, n)).astype(np.float32)
+    info = SlideInfo(path, "Aperio SVS", "Aperio", (4000, 6000), (), mpp, "a tag", (), ())
+    yx = rng.uniform(0, (4000, 6000), (n, 2))
+    score = np.ones(n, np.float32)
+    cells = Cells(yx, score * 8, score, np.zeros(n, np.int32))
+    whole = Region.box("slide", -0.5, -0.5, 3999.5, 5999.5)
+    return Analysis(info, bundle.spec, (whole,), cells, Predictions(members, members.mean(axis=0)), ())
+
+
+@pytest.fixture
+def make_analysis(toy_bundle):
+    return lambda n=30, mpp=MPP, path=Path("case 7.svs"): made(toy_bundle, n, mpp, path)
+
+
+@pytest.fixture
+def analysis(make_analysis):
+    return make_analysis()
+
+
+@pytest.fixture
+def table(analysis):
+    return cells_table(analysis)
+
+
+@pytest.fixture
+def origin():
+    return Origin(PBC_11, "case 7.svs", "toy 1", MPP)

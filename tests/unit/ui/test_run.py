@@ -1,0 +1,112 @@
+"""Results appear as they come, and what comes out at the end is the analysis."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from napari.components import ViewerModel
+
+from napari_deepheme.errors import ScaleError, SlideError
+from napari_deepheme.export import cells_table
+from napari_deepheme.jobs import Progress, drain
+from napari_deepheme.pipeline import AnalysisOptions, CellsReady, analyse
+from napari_deepheme.slide import open_slide
+from napari_deepheme.ui.layers import cells_of, is_cells
+from napari_deepheme.ui.run import Request, Results, classify_job, outcome_text, progress_text
+from napari_deepheme.ui.slides import set_mpp
+
+
+@pytest.fixture
+def viewer(smear_path):
+    viewer = ViewerModel()
+    metadata = {"deepheme_slide": str(smear_path), "mpp": (0.25, 0.25), "mpp_source": "a tag"}
+    image = np.zeros((1536, 1280, 3), np.uint8)
+    viewer.add_image(image, rgb=True, name="smear", scale=(0.25, 0.25), units=("um", "um"), metadata=metadata)
+    return viewer
+
+
+def request(smear_path, toy_bundle_folder, shape=(1536, 1280), mpp=None):
+    return Request(smear_path, mpp, str(toy_bundle_folder), AnalysisOptions(target_cells=0), shape)
+
+
+def run(viewer, job):
+    results = Results(viewer, viewer.layers["smear"])
+
+    def on_progress(progress):
+        if isinstance(progress, CellsReady) and progress.found is not None:
+            results.add(progress.found)
+            results.show()
+
+    return drain(job, on_progress), results
+
+
+def test_the_layer_ends_as_the_analysis(viewer, smear_path, toy_bundle, toy_bundle_folder):
+    analysis, results = run(viewer, classify_job(request(smear_path, toy_bundle_folder)))
+    (layer,) = (layer for layer in viewer.layers if is_cells(layer))
+    pd.testing.assert_frame_equal(cells_of(layer), cells_table(analysis))
+    with open_slide(smear_path) as slide:
+        alone = drain(analyse(slide, toy_bundle, AnalysisOptions(target_cells=0)))
+    pd.testing.assert_frame_equal(cells_table(analysis), cells_table(alone))
+    assert results.n_cells == len(alone.cells) > 20
+
+
+def show(viewer, analysis):
+    results = Results(viewer, viewer.layers["smear"])
+    results.add(analysis)
+    results.show()
+    return viewer.layers[-1]
+
+
+def test_a_second_run_replaces_the_first(viewer, make_analysis, smear_path):
+    show(viewer, make_analysis(path=smear_path))
+    show(viewer, make_analysis(path=smear_path, n=5))
+    assert [len(layer.data) for layer in viewer.layers if is_cells(layer)] == [5]
+
+
+def test_work_of_a_person_is_never_replaced(viewer, make_analysis, smear_path):
+    renamed = show(viewer, make_analysis(path=smear_path))
+    renamed.name = "mine"
+    edited = show(viewer, make_analysis(path=smear_path))
+    label = edited.features["label"]
+    edited.features.loc[0, "label"] = next(code for code in label.cat.categories if code != label[0])
+    show(viewer, make_analysis(path=smear_path, n=5))
+    assert sorted(len(layer.data) for layer in viewer.layers if is_cells(layer)) == [5, 30, 30]
+
+
+def test_stating_the_scale_moves_image_and_cells_alike(viewer, make_analysis, smear_path):
+    cells = show(viewer, make_analysis(path=smear_path))
+    image = viewer.layers["smear"]
+    set_mpp(viewer, image, 0.5)
+    np.testing.assert_array_equal(image.scale, (0.5, 0.5))
+    np.testing.assert_array_equal(cells.scale, (0.5, 0.5))
+    np.testing.assert_allclose(cells_of(cells)["y_um"], cells.data[:, 0] * 0.5, atol=6e-4)
+
+
+def test_a_layer_that_does_not_show_the_file_is_refused(smear_path, toy_bundle_folder):
+    with pytest.raises(SlideError, match="open the slide again"):
+        drain(classify_job(request(smear_path, toy_bundle_folder, shape=(768, 640))))
+
+
+def test_an_impossible_scale_is_refused(smear_path, toy_bundle_folder):
+    with pytest.raises(ScaleError):
+        drain(classify_job(request(smear_path, toy_bundle_folder, mpp=25.0)))
+
+
+@pytest.mark.parametrize(
+    ("progress", "cells", "seconds", "counting", "text"),
+    [
+        (Progress("Loading the model"), 0, 0, True, "Loading the model…"),
+        (Progress("", 0, 500), 0, 1, True, "0/500"),
+        (Progress("", 250, 500), 300, 3, True, "250/500 · 100 cells/s · 0:03 left"),
+        (Progress("", 12, 49), 600, 60, False, "field 12/49 · 600 cells · 10 cells/s · 3:05 left"),
+    ],
+)
+def test_progress_in_words(progress, cells, seconds, counting, text):
+    assert progress_text(progress, cells, seconds, counting=counting) == text
+
+
+def test_outcome_in_words(make_analysis):
+    assert "30 found" in outcome_text(make_analysis(), target=3)
+    assert "fewer than the 500" in outcome_text(make_analysis(), target=500)
+    assert "No cells" in outcome_text(make_analysis(n=0), target=0)
