@@ -84,9 +84,18 @@ class Analysis:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CellsReady(Progress):
-    """Progress that carries the analysis of the cells classified since the last one."""
+    """Progress that carries the analysis of the cells classified since the last one.
+
+    Attributes
+    ----------
+    found : Analysis or None
+        The new cells.
+    share : float
+        How much of the work is done, 0 to 1: the fields seen or the cells counted, whichever is further.
+    """
 
     found: Analysis | None = field(default=None)
+    share: float = 0.0
 
 
 def analyse(slide: Slide, bundle: Bundle, options: AnalysisOptions | None = None) -> Job[Analysis]:
@@ -254,7 +263,8 @@ class _Run:
         target = self.options.target_cells
         done, total = (counted, target) if target else (tile, n_tiles)
         message = f"{counted} cells counted, field {tile} of {n_tiles}"
-        return CellsReady("Classifying cells", done, total, message, found)
+        share = max(tile / n_tiles, counted / target if target else 0.0)
+        return CellsReady("Classifying cells", done, total, message, found, min(share, 1.0))
 
     def _analysis(self, cells: Cells, predictions: Predictions) -> Analysis:
         return Analysis(self.slide.info, self.bundle.spec, self.regions, cells, predictions, self.warnings)

@@ -13,7 +13,7 @@ from napari_deepheme.classify.bundle import load_bundle
 from napari_deepheme.errors import SlideError
 from napari_deepheme.export import cells_table
 from napari_deepheme.jobs import Job, Progress
-from napari_deepheme.pipeline import Analysis, AnalysisOptions, analyse
+from napari_deepheme.pipeline import Analysis, AnalysisOptions, CellsReady, analyse
 from napari_deepheme.slide import open_slide
 from napari_deepheme.ui.layers import Origin, append_cells, cells_layer, has_edits, placement
 from napari_deepheme.ui.slides import cells_on
@@ -120,9 +120,10 @@ def progress_text(progress: Progress, n_cells: int, seconds: float, *, counting:
         first = f"{progress.done}/{progress.total}"
     else:
         first = f"field {progress.done}/{progress.total} · {n_cells} cells"
-    if not progress.done or seconds <= 0:
+    share = progress.share if isinstance(progress, CellsReady) else 0.0
+    if not share or seconds <= 0:
         return first
-    left = seconds * (progress.total - progress.done) / progress.done
+    left = seconds * (1 - share) / share
     return f"{first} · {n_cells / seconds:.0f} cells/s · {minutes(left)} left"
 
 

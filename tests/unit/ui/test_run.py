@@ -98,8 +98,16 @@ def test_an_impossible_scale_is_refused(smear_path, toy_bundle_folder):
     [
         (Progress("Loading the model"), 0, 0, True, "Loading the model…"),
         (Progress("", 0, 500), 0, 1, True, "0/500"),
-        (Progress("", 250, 500), 300, 3, True, "250/500 · 100 cells/s · 0:03 left"),
-        (Progress("", 12, 49), 600, 60, False, "field 12/49 · 600 cells · 10 cells/s · 3:05 left"),
+        (CellsReady("", 250, 500, share=0.5), 300, 3, True, "250/500 · 100 cells/s · 0:03 left"),
+        # a slide that ends before the target is reached ends soon all the same
+        (CellsReady("", 5, 500, share=0.9), 300, 9, True, "5/500 · 33 cells/s · 0:01 left"),
+        (
+            CellsReady("", 12, 48, share=0.25),
+            600,
+            60,
+            False,
+            "field 12/48 · 600 cells · 10 cells/s · 3:00 left",
+        ),
     ],
 )
 def test_progress_in_words(progress, cells, seconds, counting, text):
