@@ -1,6 +1,6 @@
 """Memory of a 40,000 × 40,000 px slide: open it, show it at every zoom, classify a region.
 
-    python -m benchmarks.large_slide [FILE]      FILE is rendered if it is not there (minutes)
+python -m benchmarks.large_slide [FILE]      FILE is rendered if it is not there (minutes)
 """
 
 from __future__ import annotations

@@ -6,9 +6,11 @@ Codes and counting roles follow DeepHeme (bioRxiv 2023.02.20.528987, Table 1) an
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import groupby
+from types import MappingProxyType
 
 from napari_deepheme.errors import TaxonomyError
 
@@ -53,6 +55,17 @@ class CellClass:
     aliases: tuple[str, ...] = ()
 
 
+MATURATION_LINES = (
+    ("M1", "M2", "M3", "M4", "M5", "M6"),
+    ("E1", "E4"),
+    ("ER1", "ER2", "ER3", "ER4", "ER5", "ER6"),
+    ("ER1", "EBO", "ER5"),
+    ("LYI", "LYT"),
+)
+"""Stages from the youngest on, neighbours one step apart (Matek et al., Blood 2021;138:1917).
+EBO, an erythroblast of unstated stage, stands for the stages between ER1 and ER5."""
+
+
 @dataclass(frozen=True, slots=True)
 class Taxonomy:
     """The classes a model tells apart, in the order of its outputs."""
@@ -69,6 +82,18 @@ class Taxonomy:
     def counted_codes(self) -> frozenset[str]:
         """Codes the differential counts."""
         return frozenset(cell_class.code for cell_class in self.classes if cell_class.counted)
+
+    @property
+    def lines(self) -> tuple[tuple[str, ...], ...]:
+        """Maturation lines in the codes of this taxonomy; a stage it lacks cuts its line in two."""
+        own = {alias: c.code for c in self.classes for alias in c.aliases} | {c: c for c in self.codes}
+        lines = []
+        for stages in MATURATION_LINES:
+            for known, run in groupby(stages, own.__contains__):
+                line = tuple(own[stage] for stage in run) if known else ()
+                if len(line) > 1:
+                    lines.append(line)
+        return tuple(lines)
 
     def __getitem__(self, code: str) -> CellClass:
         for cell_class in self.classes:
@@ -95,27 +120,27 @@ DEEPHEME_23 = Taxonomy(
     "deepheme-23",
     (
         CellClass("B1", "Mast cell", Lineage.BASOPHILIC, "#7a5195"),
-        CellClass("B2", "Basophil", Lineage.BASOPHILIC, "#b07cc6", aliases=("BA",)),
-        CellClass("E1", "Immature eosinophil", Lineage.EOSINOPHILIC, "#b3541e"),
+        CellClass("B2", "Basophil", Lineage.BASOPHILIC, "#b07cc6", aliases=("BA", "BAS")),
+        CellClass("E1", "Immature eosinophil", Lineage.EOSINOPHILIC, "#b3541e", aliases=("E0",)),
         CellClass("E4", "Eosinophil", Lineage.EOSINOPHILIC, "#f28e2b", aliases=("EO",)),
-        CellClass("ER1", "Pronormoblast", _E, "#7f0000"),
+        CellClass("ER1", "Pronormoblast", _E, "#7f0000", aliases=("PEB",)),
         CellClass("ER2", "Basophilic normoblast", _E, "#b3000f"),
         CellClass("ER3", "Polychromatophilic normoblast", _E, "#dd3f4e"),
         CellClass("ER4", "Orthochromic normoblast", _E, "#f58a8f"),
         CellClass("ER5", "Polychromatophilic erythrocyte", _E, "#f7b6b9", counted=False),
         CellClass("ER6", "Erythrocyte", _E, "#fbdcdd", counted=False),
-        CellClass("L2", "Lymphocyte", _L, "#2ca02c", aliases=("LY",)),
-        CellClass("L4", "Plasma cell", Lineage.PLASMA, "#9acd32"),
-        CellClass("M1", "Blast", _G, "#0b1f52"),
-        CellClass("M2", "Promyelocyte", _G, "#1f3f8f", aliases=("PMY",)),
-        CellClass("M3", "Myelocyte", _G, "#2f66c4", aliases=("MY",)),
-        CellClass("M4", "Metamyelocyte", _G, "#4f90e0", aliases=("MMY",)),
-        CellClass("M5", "Band neutrophil", _G, "#7fb6f0", aliases=("BNE",)),
-        CellClass("M6", "Segmented neutrophil", _G, "#b5d8fb", aliases=("SNE",)),
-        CellClass("MO2", "Monocyte", Lineage.MONOCYTIC, "#17a2a2", aliases=("MO",)),
+        CellClass("L2", "Lymphocyte", _L, "#2ca02c", aliases=("LY", "LYT")),
+        CellClass("L4", "Plasma cell", Lineage.PLASMA, "#9acd32", aliases=("PLM",)),
+        CellClass("M1", "Blast", _G, "#0b1f52", aliases=("BLA",)),
+        CellClass("M2", "Promyelocyte", _G, "#1f3f8f", aliases=("PMY", "PMO")),
+        CellClass("M3", "Myelocyte", _G, "#2f66c4", aliases=("MY", "MYB")),
+        CellClass("M4", "Metamyelocyte", _G, "#4f90e0", aliases=("MMY", "MMZ")),
+        CellClass("M5", "Band neutrophil", _G, "#7fb6f0", aliases=("BNE", "NGB")),
+        CellClass("M6", "Segmented neutrophil", _G, "#b5d8fb", aliases=("SNE", "NGS")),
+        CellClass("MO2", "Monocyte", Lineage.MONOCYTIC, "#17a2a2", aliases=("MO", "MON")),
         CellClass("PL2", "Megakaryocyte", _O, "#c9a227", counted=False),
         CellClass("PL3", "Platelet clump", _O, "#e3cf86", counted=False),
-        CellClass("U1", "Artefact", _O, "#8c8c8c", counted=False, aliases=("ART",)),
+        CellClass("U1", "Artefact", _O, "#8c8c8c", counted=False, aliases=("ART", "KSC")),
         CellClass("U4", "Mitotic body", _O, "#e377c2", counted=False),
     ),
 )
@@ -132,7 +157,64 @@ PBC_11 = Taxonomy(
 )
 """Ten classes of peripheral blood and the artefact; EBO is an erythroblast of unstated stage."""
 
-PRESETS = {taxonomy.name: taxonomy for taxonomy in (DEEPHEME_23, PBC_11)}
+MUNICH_TO_DEEPHEME: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "ART": ("U1",),
+        "BAS": ("B2",),
+        "BLA": ("M1",),
+        "EBO": ("ER2", "ER3", "ER4"),
+        "EOS": ("E1", "E4"),
+        "KSC": ("U1",),
+        "LYT": ("L2",),
+        "MMZ": ("M4",),
+        "MON": ("MO2",),
+        "MYB": ("M3",),
+        "NGB": ("M5",),
+        "NGS": ("M6",),
+        "PEB": ("ER1",),
+        "PLM": ("L4",),
+        "PMO": ("M2",),
+    }
+)
+"""DeepHeme classes that each class of the Munich set covers; the six it leaves out have no counterpart."""
+
+
+def _munich(code: str, of: str, name: str = "") -> CellClass:
+    """The Munich class that is DeepHeme's ``of``: its lineage, colour and role."""
+    known = DEEPHEME_23[of]
+    aliases = tuple(alias for alias in (of, *known.aliases) if alias not in MUNICH_TO_DEEPHEME)
+    return CellClass(code, name or known.name, known.lineage, known.colour, known.counted, aliases)
+
+
+MUNICH_21 = Taxonomy(
+    "munich-21",
+    (
+        CellClass("ABE", "Abnormal eosinophil", Lineage.EOSINOPHILIC, "#b3541e"),
+        _munich("ART", "U1"),
+        _munich("BAS", "B2"),
+        _munich("BLA", "M1"),
+        _ERYTHROBLAST,
+        CellClass("EOS", "Eosinophil", Lineage.EOSINOPHILIC, "#f28e2b", aliases=("EO",)),
+        CellClass("FGC", "Faggot cell", _G, "#3b2f8f", aliases=("Faggott cell",)),
+        CellClass("HAC", "Hairy cell", _L, "#6abf4b"),
+        CellClass("KSC", "Smudge cell", _O, "#bdbdbd", counted=False),
+        CellClass("LYI", "Immature lymphocyte", _L, "#14521a"),
+        _munich("LYT", "L2"),
+        _munich("MMZ", "M4"),
+        _munich("MON", "MO2"),
+        _munich("MYB", "M3"),
+        _munich("NGB", "M5"),
+        _munich("NGS", "M6"),
+        CellClass("NIF", "Not identifiable", _O, "#5f5f5f", counted=False),
+        CellClass("OTH", "Other cell", _O, "#a58e6f", counted=False),
+        _munich("PEB", "ER1", "Proerythroblast"),
+        _munich("PLM", "L4"),
+        _munich("PMO", "M2"),
+    ),
+)
+"""The 21 classes of Matek et al. 2021 (TCIA 10.7937/TCIA.AXH3-T579), sorted by code."""
+
+PRESETS = {taxonomy.name: taxonomy for taxonomy in (DEEPHEME_23, PBC_11, MUNICH_21)}
 
 
 def preset(name: str) -> Taxonomy:
@@ -152,3 +234,33 @@ def known_classes(codes: Iterable[str]) -> Taxonomy:
     return Taxonomy(
         "table", tuple(classes.get(code, CellClass(code, code, Lineage.OTHER, "#8c8c8c")) for code in codes)
     )
+
+
+def codes_meant(name: str, taxonomy: Taxonomy) -> tuple[str, ...]:
+    """Codes of ``taxonomy`` that a class name of any public set covers; none if it has no such class.
+
+    Several where the name is the coarser one: EBO is ER2, ER3 and ER4 in ``deepheme-23``. Upper and lower
+    case are the same.
+    """
+    wanted = name.casefold()
+    named = [c.code for c in taxonomy.classes if wanted in _names(c)]
+    if named:
+        return (named[0],)
+    synonyms = {
+        alias for p in PRESETS.values() for c in p.classes if wanted in _names(c) for alias in _codes(c)
+    }
+    finer = {code for known in synonyms for code in MUNICH_TO_DEEPHEME.get(known, ())}
+    coarser = {code for code, parts in MUNICH_TO_DEEPHEME.items() if synonyms & set(parts)}
+    for candidates in (synonyms, finer, coarser):
+        found = tuple(code for code in taxonomy.codes if code in candidates)
+        if found:
+            return found
+    return ()
+
+
+def _names(cell_class: CellClass) -> set[str]:
+    return {name.casefold() for name in (*_codes(cell_class), cell_class.name)}
+
+
+def _codes(cell_class: CellClass) -> tuple[str, ...]:
+    return (cell_class.code, *cell_class.aliases)

@@ -223,3 +223,23 @@ class TestModels:
         assert "a.pt" in refused(
             monkeypatch, capsys, "models", "import", tmp_path / "a.pt", "--out", tmp_path / "b"
         )
+
+
+class TestEvaluate:
+    def tables(self, folder, row):
+        (folder / "p.csv").write_text(f"image,M2,M3\na.png,0.9,0.1\nb.png,0.2,0.8\nc.png,{row}\n")
+        (folder / "t.tsv").write_text("image\tlabel\na.png\tM2\nb.png\tM3\nc.png\tM3\n")
+        return "evaluate", "--predictions", folder / "p.csv", "--truth", folder / "t.tsv"
+
+    def test_tables_of_anyone_are_measured(self, monkeypatch, capsys, tmp_path):
+        command = self.tables(tmp_path, "0.6,0.4")
+        assert run(monkeypatch, *command, "--json", "--report", tmp_path / "r.html") == 0
+        scores = json.loads(capsys.readouterr().out)
+        assert (scores["n"], scores["tolerant_accuracy"]) == (3, 1.0)
+        assert scores["accuracy"] == pytest.approx(2 / 3)
+        assert scores["confusion"]["labels"] == ["M2", "M3"]
+        assert {"macro_f1", "nll", "brier", "ece", "top2", "per_class", "members"} <= set(scores)
+        assert "Research use only" in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+    def test_a_row_that_does_not_sum_to_one_is_named(self, monkeypatch, capsys, tmp_path):
+        assert "c.png" in refused(monkeypatch, capsys, *self.tables(tmp_path, "0.6,0.9"))

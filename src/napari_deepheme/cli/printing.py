@@ -52,6 +52,17 @@ def print_facts(facts: dict[str, object]) -> None:
     OUT.print(table)
 
 
+def print_scores(scores: list[tuple[str, str, str]]) -> None:
+    """Print figures with their 95 % intervals."""
+    table = Table()
+    table.add_column("")
+    table.add_column("value", justify="right")
+    table.add_column("95 % interval", justify="right")
+    for score in scores:
+        table.add_row(*score)
+    OUT.print(table)
+
+
 def print_json(document: dict[str, object]) -> None:
     """Print one JSON document, nothing else."""
     sys.stdout.write(json.dumps(document, indent=2) + "\n")
