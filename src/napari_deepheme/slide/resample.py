@@ -59,6 +59,7 @@ class _Span:
         if self.exact:
             self.start = round(first)
             self.stop = self.start + size
+            first, last = float(self.start), float(self.stop)  # the other axis may still need resampling
         else:
             margin = math.ceil(_SUPPORT * max(1.0, step)) + 1
             self.start, self.stop = math.floor(first) - margin, math.ceil(last) + margin

@@ -77,6 +77,14 @@ def test_pixels_on_the_grid_are_handed_over_untouched(tmp_path, level):
         assert np.array_equal(pixels, (full, half)[level][100:164, 60:124])
 
 
+@pytest.mark.parametrize("off", [-0.0009, -0.0004, 0.0, 0.0004, 0.0009])
+def test_a_read_almost_on_the_grid_along_one_axis_only(dotted, off):
+    # as one crop in a few hundred is; Pillow refuses a box that leaves the image by a hair
+    nearly = dotted.read_downsampled((100.5 + off, 120.3), (96, 96), (1.0, 1.0))
+    exactly = dotted.read_downsampled((100.5, 120.3), (96, 96), (1.0, 1.0))
+    np.testing.assert_allclose(nearly.astype(int), exactly, atol=1)
+
+
 def test_beyond_the_edge_the_nearest_pixel_is_repeated(tmp_path):
     full = texture(150, 140)
     with open_slide(write_tiff(tmp_path / "a.tif", full), mpp=0.25) as slide:
