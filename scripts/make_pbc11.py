@@ -39,17 +39,16 @@ from napari_deepheme.classify.bundle import (
 )
 from napari_deepheme.classify.ensemble import Ensemble
 from napari_deepheme.classify.network import build_network
+from napari_deepheme.jobs import drain
 from napari_deepheme.stats import calibration
 from napari_deepheme.stats.uncertainty import entropy
 from napari_deepheme.taxonomy import PBC_11
 from napari_deepheme.train.augment import AugmentOptions, augment
-from napari_deepheme.train.snapshot import Batch, SnapshotOptions, make_optimiser, train_cycle
+from napari_deepheme.train.snapshot import Batch, SnapshotOptions, Weights, make_optimiser, train_cycle
 
 MPP, INPUT_PX, PATCH_PX = 0.25, 96, 144
 PBC_MPP, MUNICH_MPP = 0.20, 0.086
-RENDERED_PER_CLASS = 110
 ARCHITECTURE = Architecture(name="regnety_002")
-OPTIONS = SnapshotOptions()
 BATCH = 64
 CODES = PBC_11.codes
 HELD_BACK, RISK, CONFIDENCE, COVERAGE = 0.1, 0.1, 0.9, 0.9
@@ -59,6 +58,24 @@ DATA = (
     "(TCIA 10.7937/TCIA.AXH3-T579), artefacts of marrow smears; cells rendered by napari-deepheme"
 )
 SPLIT = "by image (no patient ids were released); 10 % of the training cells held back to calibrate"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Cycles trained on the same cells."""
+
+    options: SnapshotOptions
+    rendered_per_class: int
+    as_jpeg: bool
+
+
+# after the first stage bands rendered and stored as JPEG, as on the sample slide, passed for segmented cells
+STAGES = (
+    Stage(SnapshotOptions(cycles=3, epochs=12, rate=2e-3), rendered_per_class=110, as_jpeg=False),
+    Stage(SnapshotOptions(cycles=3, epochs=4, rate=1e-3), rendered_per_class=220, as_jpeg=True),
+)
+MEMBERS = 3
+"""The last snapshots make the ensemble (Huang et al. 2017, section 4)."""
 
 
 @dataclass
@@ -110,10 +127,18 @@ def read_artefacts(data: Path) -> Patches:
     return Patches(np.stack(images), np.array(half, np.float32), np.full(len(found), CODES.index("U1")))
 
 
-def rendered(per_class: int, seed: int) -> Patches:
+def stored(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
+    jpeg = BytesIO()
+    Image.fromarray(image).save(jpeg, "JPEG", quality=quality)
+    return np.asarray(Image.open(jpeg))
+
+
+def rendered(per_class: int, seed: int, *, as_jpeg: bool = False) -> Patches:
     rng = np.random.default_rng(seed)
     labels = np.repeat(np.arange(len(CODES)), per_class)
     images = [synth.render_patch(CODES[k], rng=rng, mpp=MPP, size_px=PATCH_PX) for k in labels]
+    if as_jpeg:
+        images = [stored(image, int(rng.integers(70, 95))) for image in images]
     return Patches(np.stack(images), np.full(len(labels), PATCH_PX / 2, np.float32), labels)
 
 
@@ -140,43 +165,48 @@ def batches(patches: Patches, seed: int, narrow: float) -> Iterator[Batch]:
         )
 
 
-def train(patches: Patches, held: Patches, work: Path) -> list[Path]:
-    """Train the cycles that ``work`` does not hold yet; files of the members."""
+def train(real: Patches, work: Path) -> list[Path]:
+    """Train the cycles that ``work`` does not hold yet; files of their snapshots."""
     torch.manual_seed(0)
     network = build_network(ARCHITECTURE, len(CODES)).to(memory_format=torch.channels_last)
-    optimiser = make_optimiser(network, OPTIONS)
-    narrow = float(patches.half[patches.labels == CODES.index("U1")].min())
-    per_epoch = len(patches.labels) // BATCH
-    files = []
-    for cycle in range(OPTIONS.cycles):
-        file = work / f"cycle-{cycle}.safetensors"
-        files.append(file)
-        if file.exists():
-            network.load_state_dict(load_file(file))
-            continue
-        job = train_cycle(
-            network,
-            optimiser,
-            lambda epoch, cycle=cycle: batches(patches, 1000 * (cycle + 1) + epoch, narrow),
-            per_epoch,
-            OPTIONS,
-        )
-        while True:
-            try:
-                trace = next(job)
-            except StopIteration as stop:
-                save_file(stop.value, file)
-                break
-            network.eval()
-            accuracy = (predict(network, held.crops()).argmax(1) == held.labels).mean()
-            network.train()
-            print(
-                cycle,
-                trace.done,
-                f"loss {trace.loss:.3f} held-back {accuracy:.3f} rate {trace.rate:.1e}",
-                flush=True,
-            )
+    files: list[Path] = []
+    for stage in STAGES:
+        optimiser = make_optimiser(network, stage.options)
+        patches: Patches | None = None
+        for _ in range(stage.options.cycles):
+            file = work / f"cycle-{len(files)}.safetensors"
+            files.append(file)
+            if file.exists():
+                network.load_state_dict(load_file(file))
+                continue
+            patches = patches or stage_patches(real, stage)
+            save_file(train_one(network, optimiser, patches, stage.options, len(files)), file)
     return files
+
+
+def stage_patches(real: Patches, stage: Stage) -> Patches:
+    drawn = rendered(stage.rendered_per_class, seed=1, as_jpeg=stage.as_jpeg)
+    kept = np.random.default_rng(1).random(len(drawn.labels)) >= HELD_BACK
+    return join([real, drawn.take(kept)])
+
+
+def train_one(
+    network: torch.nn.Module,
+    optimiser: torch.optim.Optimizer,
+    patches: Patches,
+    options: SnapshotOptions,
+    cycle: int,
+) -> Weights:
+    """Train one cycle, printing as it goes."""
+    narrow = float(patches.half[patches.labels == CODES.index("U1")].min())
+    job = train_cycle(
+        network,
+        optimiser,
+        lambda epoch: batches(patches, 1000 * cycle + epoch, narrow),
+        len(patches.labels) // BATCH,
+        options,
+    )
+    return drain(job, lambda trace: print(f"cycle {cycle}", trace, flush=True))
 
 
 @torch.inference_mode()
@@ -295,11 +325,10 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
 
-    artefacts = read_artefacts(arguments.data)
-    labelled = join([read_pbc(arguments.data, "train"), artefacts, rendered(RENDERED_PER_CLASS, seed=1)])
-    back = np.random.default_rng(0).random(len(labelled.labels)) < HELD_BACK
-    files = train(labelled.take(~back), labelled.take(back), arguments.work)
-    write(arguments.out, files, labelled.take(back), read_pbc(arguments.data, "val"))
+    real = join([read_pbc(arguments.data, "train"), read_artefacts(arguments.data)])
+    back = np.random.default_rng(0).random(len(real.labels)) < HELD_BACK
+    files = train(real.take(~back), arguments.work)[-MEMBERS:]
+    write(arguments.out, files, real.take(back), read_pbc(arguments.data, "val"))
     bundle = load_bundle(arguments.out)
     Ensemble(bundle)  # the self-test
     print(bundle.spec.model_dump_json(indent=2, exclude={"taxonomy", "members"}))
