@@ -84,7 +84,8 @@ def test_the_demo_classifies_the_sample_and_says_research_use_only(monkeypatch, 
     cells, count = read_cells(tmp_path / "cells.csv"), pd.read_csv(tmp_path / "differential.csv")
     assert len(cells) >= 300
     assert count["count"].sum() == len(cells)
-    assert Image.open(tmp_path / "picture.png").size[0] >= 1000
+    with Image.open(tmp_path / "picture.png") as picture:
+        assert picture.size == (2048, 2048)
 
 
 def test_synth_writes_a_smear_with_its_truth_that_info_reads(monkeypatch, capsys, tmp_path):

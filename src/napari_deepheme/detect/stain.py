@@ -21,8 +21,10 @@ Field = NDArray[np.float32]
 Labels = NDArray[np.int32]
 Pairs = NDArray[np.intp]
 
-# absorbance above that of a single red cell, and of the nuclei of the palest stains
-_STAINED, _NUCLEAR = 0.07, 0.13
+# share of the red absorbance that nuclei reach in blue; red cells, however thick, lie above
+_BLUE = 0.78
+# absorbance of anything stained, and of the nuclei of the palest stains
+_STAINED, _NUCLEAR, _FEWEST_PX = 0.07, 0.13, 40
 _SMOOTHING_UM = 1.2
 # a nucleus narrower than this, relative to its parts, is two that touch
 _WAIST = 0.85
@@ -65,19 +67,22 @@ class StainDetector:
         adapted = replace(self, white=(float(r), float(g), float(b)))
         absorbed = np.concatenate([adapted.absorbance(sample).ravel() for sample in samples])
         stained = absorbed[absorbed > _STAINED]
-        level = float(np.percentile(stained, 90)) if len(stained) else 0.0
+        level = float(np.percentile(stained, 90)) if len(stained) >= _FEWEST_PX else 0.0
         if level < _NUCLEAR:
-            return adapted  # no nucleus among the samples; what is stained are heaps of red cells, platelets
+            return adapted  # no nucleus among the samples
         return replace(adapted, threshold=float(np.clip(level / 2, 0.08, 0.25)))
 
     def absorbance(self, image: Image) -> Field:
-        """Optical density in red less half of that in blue, lightly smoothed."""
+        """Optical density in red less half of that in blue, smoothed; 0 where blue is absorbed as well."""
         red, blue = (
-            np.log10(self.white[c] / np.clip(image[..., c].astype(np.float32), 1.0, self.white[c]))
+            ndimage.gaussian_filter(
+                np.log10(self.white[c] / np.clip(image[..., c].astype(np.float32), 1.0, self.white[c])),
+                0.4 / self.mpp,
+            )
             for c in (0, 2)
         )
-        smooth: Field = ndimage.gaussian_filter(red - 0.5 * blue, 0.4 / self.mpp)
-        return smooth
+        field: Field = np.where(blue < _BLUE * red, red - 0.5 * blue, 0.0)
+        return field
 
     def detect(self, image: Image) -> Detections:
         """Cells of an RGB image at the detector's µm/px."""

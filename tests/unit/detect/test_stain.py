@@ -73,3 +73,14 @@ def test_glass_alone_and_red_cells_alone_give_no_cells():
     for x in range(30, 240, 20):
         paint(red, (100, x), 7.2, RED_CELL)
     assert len(StainDetector().adapt([red]).detect(red).yx) == 0
+
+
+def test_heaps_of_red_cells_beside_few_nuclei_do_not_lower_the_threshold_to_red_cells():
+    image = film((400, 400))
+    for y in range(20, 380, 10):
+        for x in range(20, 380, 9):
+            paint(image, (y, x), 7.2, (172, 132, 128))
+    for x in (100, 200, 300):
+        paint(image, (200, x), 8, NUCLEUS)
+    found = StainDetector().adapt([image]).detect(image)
+    assert sorted(found.yx[:, 1].round().tolist()) == [100, 200, 300]
