@@ -23,7 +23,7 @@ _BAND = 512  # rows rendered at once; a whole number of rows at every level down
 _WINDOW = 2048  # columns rendered at once
 _STEP = 4  # between levels
 _SMALLEST_PX = 512  # no level is added below one this small
-_QUALITY = 85
+_QUALITY = 90
 _CLASSIC_PX = 7_000_000_000  # more pixels than this could outgrow the 4 GB of a classic TIFF
 
 _Image: TypeAlias = NDArray[np.uint8]
