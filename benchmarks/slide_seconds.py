@@ -30,7 +30,7 @@ def main() -> None:
     bundle, detector = load_bundle(), StainDetector()
     with open_slide(path) as slide:
         height, width = slide.info.shape
-        tiles = grid((0, 0, height, width), slide.scale(), detector.mpp, 1024, 48)
+        tiles = grid((0, 0, height, width), slide.scale(), detector.mpp, 512, 48)
         windows: list[np.ndarray] = []
         reference = seconds(
             lambda: windows.extend(slide.read(t.centre_yx, t.shape_px, detector.mpp) for t in tiles)

@@ -22,7 +22,7 @@ from napari_deepheme.slide.metadata import SlideInfo
 from napari_deepheme.slide.reader import Slide
 from napari_deepheme.slide.tiles import Tile, crops, grid, prefetch
 
-_TILE_PX = 1024
+_TILE_PX = 512  # what two of them take to be searched counts in the peak of memory
 _SAMPLES = 16
 
 
@@ -187,7 +187,8 @@ class _Run:
         contrast = np.array([_contrast(image, downsample, tile) for tile in fields])
         varied = np.argsort(-contrast, kind="stable")[: max(_SAMPLES, len(fields) // 2)]
         chosen = varied[np.unique(np.linspace(0, len(varied) - 1, _SAMPLES).astype(int))]
-        return detector.adapt([self._read(fields[i], detector)[0] for i in chosen])
+        samples = prefetch([fields[i] for i in chosen], lambda tile: self._read(tile, detector)[0])
+        return detector.adapt(list(samples))
 
     def tiles(self, detector: Detector) -> list[Tile]:
         """Tiles that meet a region, shuffled."""

@@ -6,11 +6,16 @@ Codes and counting roles follow DeepHeme (bioRxiv 2023.02.20.528987, Table 1) an
 
 from __future__ import annotations
 
+import re
+import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import groupby
+from pathlib import Path
 from types import MappingProxyType
+
+from pydantic import TypeAdapter, ValidationError
 
 from napari_deepheme.errors import TaxonomyError
 
@@ -223,6 +228,53 @@ def preset(name: str) -> Taxonomy:
         return PRESETS[name]
     except KeyError:
         raise TaxonomyError(f"There is no taxonomy {name!r}; there are {', '.join(PRESETS)}.") from None
+
+
+def read_taxonomy(source: str) -> Taxonomy:
+    """The preset of that name, or a taxonomy of one's own from a TOML file.
+
+    The file has a ``name`` and, in the order of the outputs, a table ``[[classes]]`` per class with the
+    fields of :class:`CellClass`.
+
+    Raises
+    ------
+    TaxonomyError
+        Neither a preset nor a file, a fault of the file, fewer than two classes, or a code that comes twice.
+    """
+    if source in PRESETS:
+        return PRESETS[source]
+    path = Path(source)
+    if not path.is_file():
+        raise TaxonomyError(f"{source} is no file and no taxonomy; there are {', '.join(PRESETS)}.")
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        taxonomy = TypeAdapter(Taxonomy).validate_python(values)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as err:
+        raise TaxonomyError(f"{path} cannot be read as TOML ({err}).") from err
+    except ValidationError as err:
+        first = err.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise TaxonomyError(f"{path}: {where}: {first['msg']}, got {first['input']!r}.") from err
+    _check(taxonomy, values, path)
+    return taxonomy
+
+
+def _check(taxonomy: Taxonomy, values: Mapping[str, object], path: Path) -> None:
+    """Refuse what the types allow: a misspelt field would be left out in silence."""
+    classes = TypeAdapter(list[dict[str, object]]).validate_python(values["classes"])
+    unknown = ({*values} - {"name", "classes"}) | ({k for c in classes for k in c} - {*CellClass.__slots__})
+    if unknown:
+        raise TaxonomyError(
+            f"{path}: unknown fields {', '.join(sorted(unknown))}; "
+            f"a class has {', '.join(CellClass.__slots__)}."
+        )
+    twice = sorted({code for code in taxonomy.codes if taxonomy.codes.count(code) > 1})
+    if twice or len(taxonomy.classes) < 2:
+        what = f"codes {', '.join(twice)} come twice" if twice else "there are fewer than two classes"
+        raise TaxonomyError(f"{path}: {what}; expected two classes or more, each with a code of its own.")
+    for each in taxonomy.classes:
+        if not re.fullmatch("#[0-9a-fA-F]{6}", each.colour):
+            raise TaxonomyError(f"{path}: colour {each.colour!r} of {each.code}; expected #rrggbb.")
 
 
 def known_classes(codes: Iterable[str]) -> Taxonomy:

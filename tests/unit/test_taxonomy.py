@@ -1,7 +1,15 @@
 import pytest
 
 from napari_deepheme.errors import TaxonomyError
-from napari_deepheme.taxonomy import DEEPHEME_23, PBC_11, PRESETS, known_classes, preset
+from napari_deepheme.taxonomy import (
+    DEEPHEME_23,
+    PBC_11,
+    PRESETS,
+    Lineage,
+    known_classes,
+    preset,
+    read_taxonomy,
+)
 
 PBC_FOLDERS = ("PMY", "MY", "MMY", "BNE", "SNE", "ERB", "EO", "BA", "LY", "MO")
 
@@ -43,3 +51,55 @@ def test_a_table_with_classes_of_its_own_still_has_a_taxonomy():
     assert taxonomy["M2"] == DEEPHEME_23["M2"]
     assert taxonomy["EBO"].name == "Erythroblast"
     assert taxonomy["X9"].counted
+
+
+OWN = """
+name = "own"
+[[classes]]
+code = "X"
+name = "Thing"
+lineage = "lymphoid"
+colour = "#102030"
+counted = false
+aliases = ["Ding"]
+[[classes]]
+code = "Y"
+name = "Other thing"
+lineage = "plasma cell"
+colour = "#aabbcc"
+"""
+
+
+def test_a_taxonomy_is_a_preset_or_a_file_of_ones_own(tmp_path):
+    assert read_taxonomy("pbc-11") is PBC_11
+    path = tmp_path / "own.toml"
+    path.write_text(OWN)
+    own = read_taxonomy(str(path))
+    assert (own.name, own.codes, own.counted_codes) == ("own", ("X", "Y"), {"Y"})
+    assert (own["X"].lineage, own["X"].aliases) == (Lineage.LYMPHOID, ("Ding",))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("lymphoid", "magic", r"classes\.0\.lineage: .*'magic'"),
+        ('code = "X"', "", r"classes\.0\.code: "),
+        ('"Y"', '"X"', "codes X come twice"),
+        ("counted", "count", "unknown fields count; a class has code, name"),
+        ("#aabbcc", "red", "colour 'red' of Y; expected #rrggbb"),
+        (OWN[OWN.rindex("[[") :], "", "fewer than two classes"),
+        ("[[", "[", "cannot be read as TOML"),
+    ],
+)
+def test_a_fault_of_the_file_says_where(tmp_path, old, new, message):
+    path = tmp_path / "own.toml"
+    path.write_text(OWN.replace(old, new))
+    with pytest.raises(TaxonomyError, match=message):
+        read_taxonomy(str(path))
+
+
+def test_neither_a_preset_nor_a_file_lists_the_presets():
+    with pytest.raises(
+        TaxonomyError, match=r"nowhere\.toml is no file and no taxonomy; there are deepheme-23"
+    ):
+        read_taxonomy("nowhere.toml")

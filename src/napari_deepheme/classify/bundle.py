@@ -16,6 +16,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from napari_deepheme.classify.stain import StainColours
 from napari_deepheme.errors import BundleError
 from napari_deepheme.taxonomy import Taxonomy
 
@@ -118,6 +119,7 @@ class BundleSpec(_Part):
     mpp: Annotated[float, Field(gt=0)]
     mean: Channels
     std: Channels
+    stain: StainColours | None = None
     taxonomy: Taxonomy
     members: Annotated[tuple[Member, ...], Field(min_length=1)]
     temperature: Annotated[float, Field(gt=0)]

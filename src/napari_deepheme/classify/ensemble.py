@@ -13,6 +13,7 @@ from torch import nn
 from napari_deepheme.cells import Predictions
 from napari_deepheme.classify.bundle import Bundle, Device, Head
 from napari_deepheme.classify.network import load_member
+from napari_deepheme.classify.stain import stain_colours, stain_map
 from napari_deepheme.errors import BundleError, OptionError
 from napari_deepheme.stats.calibration import pool
 
@@ -45,13 +46,34 @@ class Ensemble:
     ) -> None:
         self.spec = bundle.spec
         self.batch_size = batch_size
-        self.device = _device(device)
+        self.device = torch_device(device)
         self._members = [load_member(bundle, member, self.device) for member in bundle.spec.members]
+        self._stain: torch.Tensor | None = None
         shape = (1, 3, 1, 1)
         self._mean = torch.tensor(self.spec.mean, device=self.device).view(shape)
         self._std = torch.tensor(self.spec.std, device=self.device).view(shape)
         if checked:
             self._self_test(bundle)
+
+    def match_stain(self, crops: NDArray[np.uint8]) -> bool:
+        """Take crops from now on in the colours the model was trained on.
+
+        Parameters
+        ----------
+        crops : ndarray of uint8, shape (n, input_px, input_px, 3)
+            Cells of the slide that is to be classified.
+
+        Returns
+        -------
+        bool
+            False, and colours are taken as they are, if the crops do not show those of the slide or the
+            model has none to match.
+        """
+        own = stain_colours(crops) if self.spec.stain else None
+        self._stain = None
+        if own is not None and self.spec.stain is not None:
+            self._stain = torch.from_numpy(stain_map(own, self.spec.stain)).to(self.device)
+        return self._stain is not None
 
     def predict(self, crops: NDArray[np.uint8]) -> Predictions:
         """Probabilities for RGB crops.
@@ -79,11 +101,20 @@ class Ensemble:
     @torch.inference_mode()
     def _predict_batch(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         images = torch.from_numpy(np.ascontiguousarray(crops)).to(self.device).permute(0, 3, 1, 2)
-        images = (images.float() / 255 - self._mean) / self._std
+        images = (self._in_colours_known(images.float() / 255) - self._mean) / self._std
         images = images.contiguous(memory_format=torch.channels_last)
         outputs = torch.stack([self._probabilities(member, images) for member in self._members])
         result: NDArray[np.float32] = outputs.cpu().numpy()
         return result
+
+    def _in_colours_known(self, images: torch.Tensor) -> torch.Tensor:
+        if self._stain is None:
+            return images
+        density = -torch.log((images * 255 + 1) / 256)
+        density = torch.einsum("cd,ndhw->nchw", self._stain[:, :3], density) + self._stain[:, 3].view(
+            1, 3, 1, 1
+        )
+        return ((torch.exp(-density) * 256 - 1) / 255).clamp(0, 1)
 
     def _probabilities(self, member: nn.Module, images: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = member(images).float()
@@ -111,7 +142,8 @@ def _out_of_memory(err: RuntimeError) -> bool:
     return isinstance(err, torch.OutOfMemoryError) or any(word in str(err) for word in words)
 
 
-def _device(wanted: Device) -> torch.device:
+def torch_device(wanted: Device) -> torch.device:
+    """The device of a choice; :class:`OptionError` if torch cannot use it here."""
     available = {
         Device.CUDA: torch.cuda.is_available(),
         Device.MPS: torch.backends.mps.is_available(),

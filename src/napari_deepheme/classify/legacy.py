@@ -10,13 +10,9 @@ import pickle
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
-from io import BytesIO
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image
 from safetensors.torch import save
 
 from napari_deepheme.classify.bundle import (
@@ -31,10 +27,8 @@ from napari_deepheme.classify.bundle import (
     Review,
     SelfTest,
     Training,
-    load_bundle,
-    save_bundle,
 )
-from napari_deepheme.classify.ensemble import Ensemble
+from napari_deepheme.classify.making import named_members, save_tested, test_image
 from napari_deepheme.errors import BundleError
 from napari_deepheme.taxonomy import DEEPHEME_23, Taxonomy
 
@@ -89,22 +83,26 @@ def import_checkpoints(files: Sequence[Path], folder: Path, options: ImportOptio
         A file is no such checkpoint, or the files differ in shape.
     """
     read = [read_checkpoint(file, len(options.taxonomy.classes)) for file in files]
-    kinds = {
-        (architecture, head) for architecture, head, _ in ((a.model_dump_json(), h, w) for a, h, w in read)
-    }
+    kinds = {(architecture.model_dump_json(), head) for architecture, head, _ in read}
     if len(kinds) != 1:
         raise BundleError(
             f"The checkpoints {', '.join(file.name for file in files)} differ in shape; "
             "import those of one shape into one bundle."
         )
-    architecture, head, _ = read[0]
-    contents = {f"member-{i}.safetensors": save(weights) for i, (_, _, weights) in enumerate(read)}
-    members = tuple(
-        Member(file=name, sha256=sha256(content).hexdigest(), cycle=i)
-        for i, (name, content) in enumerate(contents.items())
-    )
-    contents |= {"self-test.png": _test_image(options.input_px), CARD_FILE: _card(files, options).encode()}
-    spec = BundleSpec(
+    contents, members = named_members([save(weights) for _, _, weights in read])
+    image, self_test = test_image(options.input_px, len(options.taxonomy.classes))
+    spec = _description(read[0][0], read[0][1], options, members, self_test)
+    return save_tested(folder, spec, contents | image | {CARD_FILE: _card(files, options).encode()})
+
+
+def _description(
+    architecture: Architecture,
+    head: Head,
+    options: ImportOptions,
+    members: tuple[Member, ...],
+    self_test: SelfTest,
+) -> BundleSpec:
+    return BundleSpec(
         name=options.name,
         version="1",
         architecture=architecture,
@@ -120,10 +118,8 @@ def import_checkpoints(files: Sequence[Path], folder: Path, options: ImportOptio
         conformal=Conformal(threshold=0.0, coverage=1.0),
         training=Training(data="not recorded", licence="not recorded", split="not recorded", metrics={}),
         licence="not recorded: ask the checkpoints' authors",
-        self_test=_self_test(contents["self-test.png"], options.taxonomy),
+        self_test=self_test,
     )
-    save_bundle(folder, spec, contents)
-    return _with_expected_output(folder, spec, contents)
 
 
 def read_checkpoint(file: Path, classes: int) -> tuple[Architecture, Head, Weights]:
@@ -173,31 +169,6 @@ def read_checkpoint(file: Path, classes: int) -> tuple[Architecture, Head, Weigh
 
 def _renamed(weights: Weights, old: str, new: str) -> Weights:
     return {new + name.removeprefix(old) if name.startswith(old) else name: w for name, w in weights.items()}
-
-
-def _test_image(size: int) -> bytes:
-    """Write an image that excites a network whatever it was trained on: noise of several sizes, as PNG."""
-    rng = np.random.default_rng(0)
-    noise = [rng.random((n, n, 3)).repeat(size // n + 1, 0).repeat(size // n + 1, 1) for n in (3, 8, 24)]
-    pixels = np.mean([each[:size, :size] for each in noise], axis=0) * 255
-    png = BytesIO()
-    Image.fromarray(pixels.astype(np.uint8)).save(png, "PNG")
-    return png.getvalue()
-
-
-def _self_test(image: bytes, taxonomy: Taxonomy) -> SelfTest:
-    even = (1 / len(taxonomy.classes),) * len(taxonomy.classes)
-    return SelfTest(image="self-test.png", sha256=sha256(image).hexdigest(), expected=even)
-
-
-def _with_expected_output(folder: Path, spec: BundleSpec, files: dict[str, bytes]) -> Bundle:
-    """Record what the members say of the self-test image, so that other builds can be held to it."""
-    ensemble = Ensemble(load_bundle(folder), checked=False)
-    image = np.array(Image.open(BytesIO(files["self-test.png"])), np.uint8)
-    expected = tuple(ensemble.predict(image[None]).mean[0].tolist())
-    self_test = spec.self_test.model_copy(update={"expected": expected})
-    save_bundle(folder, spec.model_copy(update={"self_test": self_test}), files)
-    return load_bundle(folder)
 
 
 def _card(files: Sequence[Path], options: ImportOptions) -> str:

@@ -15,14 +15,17 @@ from napari_deepheme.classify.bundle import Architecture, Bundle, Member
 from napari_deepheme.errors import BundleError
 
 
-def build_network(architecture: Architecture, classes: int) -> nn.Module:
-    """An untrained network with ``classes`` outputs; :class:`BundleError` if timm does not know it."""
+def build_network(architecture: Architecture, classes: int, *, pretrained: bool = False) -> nn.Module:
+    """A network with ``classes`` outputs; :class:`BundleError` if timm does not know it.
+
+    Untrained, or with the ImageNet weights that timm downloads.
+    """
     # only names timm itself holds: a prefix such as "hf-hub:" would go to the internet
     if not timm.is_model(architecture.name):
         raise BundleError(f"timm {timm.__version__} has no network {architecture.name!r}; update timm.")
     create: Callable[..., nn.Module] = timm.create_model
     outputs, hidden = architecture.classifier or (classes, 0)
-    network = create(architecture.name, pretrained=False, num_classes=outputs, **architecture.kwargs)
+    network = create(architecture.name, pretrained=pretrained, num_classes=outputs, **architecture.kwargs)
     if not hidden:
         return network
     classifier = nn.Sequential(nn.Linear(outputs, hidden), nn.ReLU(), nn.Linear(hidden, classes))

@@ -201,10 +201,13 @@ def _has_screen() -> bool:
 def _show_in_napari(slide: Path, cells: Path) -> None:
     """Open the slide with its classified cells and the docks."""
     import napari  # noqa: PLC0415  needed only with a screen, takes seconds
+    from qtpy.QtCore import QTimer  # noqa: PLC0415
 
     viewer = napari.Viewer()
-    viewer.open(str(slide), plugin="napari-deepheme")
-    viewer.open(str(cells), plugin="napari-deepheme")
     for dock in ("Classify cells", "Summary"):
         viewer.window.add_plugin_dock_widget("napari-deepheme", dock, tabify=True)
+    viewer.open(str(slide), plugin="napari-deepheme")
+    viewer.open(str(cells), plugin="napari-deepheme")
+    # the docks have taken their room only once the window is drawn
+    QTimer.singleShot(0, viewer.reset_view)
     napari.run()

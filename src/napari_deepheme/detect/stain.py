@@ -65,8 +65,8 @@ class StainDetector:
         bright = pixels[(green >= np.percentile(green, 90)) & (green <= np.percentile(green, 99))]
         r, g, b = np.median(bright, axis=0)
         adapted = replace(self, white=(float(r), float(g), float(b)))
-        absorbed = np.concatenate([adapted.absorbance(sample).ravel() for sample in samples])
-        stained = absorbed[absorbed > _STAINED]
+        fields = map(adapted.absorbance, samples)
+        stained = np.concatenate([field[field > _STAINED] for field in fields])
         level = float(np.percentile(stained, 90)) if len(stained) >= _FEWEST_PX else 0.0
         if level < _NUCLEAR:
             return adapted  # no nucleus among the samples

@@ -29,7 +29,7 @@ class BlockCache:
     A block that one thread is already making is waited for rather than made twice.
     """
 
-    def __init__(self, max_bytes: int = 128 * 2**20) -> None:
+    def __init__(self, max_bytes: int = 64 * 2**20) -> None:
         self._max_bytes = max_bytes
         self._bytes = 0
         self._blocks: OrderedDict[Key, Pixels] = OrderedDict()

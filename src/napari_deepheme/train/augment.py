@@ -1,55 +1,77 @@
-"""Random views of cell patches, a whole batch at a time."""
+"""Random views of cells, a whole batch at a time: turned, restained, refocused, seen by another camera.
+
+A network that only knows one laboratory learns its stain, its scanner's sharpness and its smears along with
+the cells. Here each of these wanders further than laboratories differ, and independently of the class.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from itertools import pairwise
+from typing import Annotated
 
 import torch
-from torch.nn.functional import grid_sample, interpolate
+from imagecodecs import jpeg8_decode, jpeg8_encode
+from pydantic import BaseModel, ConfigDict, Field
+from torch.nn.functional import grid_sample, pad
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Amount = Annotated[float, Field(ge=0)]
+
+_NEAR = 0.25
 
 
-@dataclass(frozen=True, slots=True)
-class AugmentOptions:
+class ViewOptions(BaseModel):
     """How far views may differ from the patch.
 
     Attributes
     ----------
-    scale : float
-        Largest relative change of size, for errors in µm/px.
+    scale, aspect : float
+        Largest relative change of size, and of one side against the other.
     shift_px : float
         Largest shift of the cell from the centre; detectors centre on the nucleus, boxes on the cell.
-    stain : float
-        Largest relative change of optical density, of the whole and of each channel.
-    gain : float
-        Largest relative change of each channel's brightness: lamp and white balance.
-    blur, noise : float
-        Share of views that are blurred; standard deviation of the noise (0–1 scale).
+    narrow : float
+        Share of views that end before the patch does, as images of other sets do.
+    look : float
+        How far stain, lamp and camera wander: 0 not at all, 1 as far as laboratories differ.
+    focus : float
+        The same for sharpness.
+    near : float
+        Share of views whose look or focus stays near the patch's own.
+    noise : float
+        Largest standard deviation of the noise (0–1 scale).
+    jpeg : float
+        Share of views stored as JPEG.
+    recoloured : float
+        Share of cells that take background and nuclear density of another cell.
+    moved : float
+        Share of cells of known box that take the surroundings of another cell.
     """
 
-    scale: float = 0.18
-    shift_px: float = 7.0
-    stain: float = 0.25
-    gain: float = 0.06
-    blur: float = 0.15
-    noise: float = 0.015
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    scale: Amount = 0.22
+    aspect: Amount = 0.08
+    shift_px: Amount = 7.0
+    narrow: Share = 0.3
+    look: Amount = 1.0
+    focus: Amount = 1.0
+    near: Share = 0.3
+    noise: Amount = 0.025
+    jpeg: Share = 0.25
+    recoloured: Share = 0.4
+    moved: Share = 0.5
 
 
 def augment(
-    patches: torch.Tensor,
-    half_width: torch.Tensor,
-    size: int,
-    options: AugmentOptions,
-    generator: torch.Generator,
+    patches: torch.Tensor, size: int, options: ViewOptions, generator: torch.Generator
 ) -> torch.Tensor:
     """Random views of patches.
 
     Parameters
     ----------
-    patches : Tensor of uint8, shape (n, 3, p, p)
+    patches : Tensor of float32, shape (n, 3, p, p), 0 to 1
         The cell in the middle, at the model's µm/px.
-    half_width : Tensor of float32, shape (n,)
-        Half the width of the true image inside each patch, px; beyond it the image is mirrored.
     size : int
         Side of a view, px.
 
@@ -57,55 +79,93 @@ def augment(
     -------
     Tensor of float32, shape (n, 3, size, size), 0 to 1
     """
-    grid = _grid(patches, half_width, size, options, generator)
-    views = grid_sample(patches.float() / 255, grid, padding_mode="reflection", align_corners=False)
-    return _camera(_colour(views, options, generator), options, generator)
+    grid = _grid(len(patches), patches.shape[-1], size, options, generator)
+    views = grid_sample(patches, grid, padding_mode="border", align_corners=False)
+    views = _look(views, options, generator).clamp(0, 1)
+    return _camera(_focus(views, options, generator), options, generator)
 
 
 def _uniform(generator: torch.Generator, low: float, high: float, *shape: int) -> torch.Tensor:
     return torch.rand(shape, generator=generator) * (high - low) + low
 
 
-def _grid(
-    patches: torch.Tensor,
-    half_width: torch.Tensor,
-    size: int,
-    options: AugmentOptions,
-    generator: torch.Generator,
-) -> torch.Tensor:
-    """Sampling positions of rotated, mirrored, scaled and shifted views; shape (n, size, size, 2)."""
-    n, patch_px = len(patches), patches.shape[-1]
+def _chosen(generator: torch.Generator, share: float, *shape: int) -> torch.Tensor:
+    return torch.rand(shape, generator=generator) < share
+
+
+def _grid(n: int, patch_px: int, size: int, options: ViewOptions, generator: torch.Generator) -> torch.Tensor:
+    """Sampling positions of turned, mirrored, scaled and shifted views; shape (n, size, size, 2)."""
     angle = _uniform(generator, -math.pi, math.pi, n)
     scale = torch.exp(_uniform(generator, -1, 1, n) * math.log1p(options.scale))
-    mirror = torch.sign(_uniform(generator, -1, 1, n))
+    aspect = torch.exp(_uniform(generator, -1, 1, n) * math.log1p(options.aspect))
+    mirror = torch.sign(_uniform(generator, -1, 1, n)) * aspect
     cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
     turn = torch.stack([torch.stack([cos * mirror, -sin], -1), torch.stack([sin * mirror, cos], -1)], 1)
     shift = _uniform(generator, -options.shift_px, options.shift_px, n, 1, 1, 2)
     axis = torch.arange(size) - (size - 1) / 2
     base = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1)
     positions = torch.einsum("hwc,ndc->nhwd", base, turn) + shift
-    bound = half_width.view(n, 1, 1, 1)
-    # mirror at the bound: a triangle wave of period 4·bound
-    folded = bound - (torch.remainder(positions + bound, 4 * bound) - 2 * bound).abs()
-    return folded * 2 / patch_px
+    # what lies beyond an image's end is its edge repeated, as a slide's reader gives it
+    end = _uniform(generator, 0.48, 0.62, n, 1, 1, 1) * size
+    end = torch.where(_chosen(generator, options.narrow, n, 1, 1, 1), end, patch_px / 2)
+    return positions.clamp(-end, end) * 2 / patch_px
 
 
-def _colour(views: torch.Tensor, options: AugmentOptions, generator: torch.Generator) -> torch.Tensor:
-    """Stain strength and hue in optical density, then the lamp's colour."""
+def _look(views: torch.Tensor, options: ViewOptions, generator: torch.Generator) -> torch.Tensor:
+    """Stain strength, hue and mixture in optical density; then gamma and stray light."""
     n = len(views)
+    far = torch.where(_chosen(generator, options.near, n, 1, 1, 1), _NEAR, 1.0) * options.look
     density = -torch.log(views.clamp(min=1 / 255))
-    strength = 1 + _uniform(generator, -options.stain, options.stain, n, 1, 1, 1)
-    hue = 1 + _uniform(generator, -options.stain / 2, options.stain / 2, n, 3, 1, 1)
-    gain = 1 + _uniform(generator, -options.gain, options.gain, n, 3, 1, 1)
-    return torch.exp(-density * strength * hue) * gain
+    mixture = torch.eye(3) + torch.randn(n, 3, 3, generator=generator) * 0.09 * far.view(n, 1, 1)
+    density = torch.bmm(mixture, density.flatten(2)).view_as(density)
+    strength = torch.exp(_uniform(generator, -0.9, 0.35, n, 1, 1, 1) * far)
+    hue = torch.exp(_uniform(generator, -0.35, 0.35, n, 3, 1, 1) * far)
+    lamp = _uniform(generator, -0.03, 0.3, n, 1, 1, 1) + _uniform(generator, -0.09, 0.09, n, 3, 1, 1)
+    light = torch.exp(-(density * strength * hue + lamp * far).clamp(min=-0.1))
+    gamma = torch.exp(_uniform(generator, -0.35, 0.35, n, 1, 1, 1) * far)
+    veil = _uniform(generator, 0, 0.25, n, 1, 1, 1) * far * _chosen(generator, 0.4, n, 1, 1, 1)
+    return light.clamp(1 / 255, 1.1) ** gamma * (1 - veil) + veil * _uniform(generator, 0.5, 1, n, 3, 1, 1)
 
 
-def _camera(views: torch.Tensor, options: AugmentOptions, generator: torch.Generator) -> torch.Tensor:
-    """Some views out of focus, all with noise."""
-    n, size = len(views), views.shape[-1]
-    blurred = torch.rand(n, generator=generator) < options.blur
-    if blurred.any():
-        small = interpolate(views[blurred], scale_factor=0.6, mode="bilinear", antialias=True)
-        views[blurred] = interpolate(small, size=(size, size), mode="bilinear")
-    noise = torch.randn(views.shape, generator=generator) * options.noise
-    return (views + noise).clamp(0, 1)
+def _focus(views: torch.Tensor, options: ViewOptions, generator: torch.Generator) -> torch.Tensor:
+    """Gain of three bands of texture, the finest most: scanners differ tenfold there."""
+    n = len(views)
+    lost = torch.where(
+        _chosen(generator, options.near, n, 1, 1, 1),
+        _uniform(generator, -0.2, 0.2, n, 1, 1, 1),
+        _uniform(generator, -0.3, 1.1, n, 1, 1, 1),
+    )
+    *bands, rest = texture_bands(views)
+    for band, depth in zip(bands, (3.0, 1.1, 0.25), strict=True):
+        wander = torch.exp(_uniform(generator, -0.25, 0.25, n, 1, 1, 1))
+        rest = rest + band * torch.exp(-lost * options.focus * depth * wander)
+    return rest
+
+
+def texture_bands(images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Details of about 1, 2 and 4 px and the remainder, which add up to the images (à trous)."""
+    smooth = [images]
+    for spacing in (1, 2, 4):
+        smooth.append(_smooth(smooth[-1], spacing))
+    return (*(fine - coarse for fine, coarse in pairwise(smooth)), smooth[-1])
+
+
+def _smooth(images: torch.Tensor, spacing: int) -> torch.Tensor:
+    """1-2-1 filter both ways; additions of slices are faster here than a convolution."""
+    wide = pad(images, (spacing,) * 4, mode="replicate")
+    inner = slice(spacing, -spacing)
+    rows = (wide[..., : -2 * spacing] + wide[..., 2 * spacing :]) / 4 + wide[..., inner] / 2
+    return (rows[..., : -2 * spacing, :] + rows[..., 2 * spacing :, :]) / 4 + rows[..., inner, :] / 2
+
+
+def _camera(views: torch.Tensor, options: ViewOptions, generator: torch.Generator) -> torch.Tensor:
+    """Noise, and for some views what JPEG leaves of them."""
+    deviation = _uniform(generator, 0, options.noise, len(views), 1, 1, 1)
+    views = (views + torch.randn(views.shape, generator=generator) * deviation).clamp(0, 1)
+    quality = torch.randint(35, 92, (len(views),), generator=generator)
+    for i in torch.nonzero(_chosen(generator, options.jpeg, len(views))).flatten().tolist():
+        stored = jpeg8_encode(
+            (views[i] * 255).byte().permute(1, 2, 0).contiguous().numpy(), level=int(quality[i])
+        )
+        views[i] = torch.from_numpy(jpeg8_decode(stored)).permute(2, 0, 1).float() / 255
+    return views

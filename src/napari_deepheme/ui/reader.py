@@ -72,6 +72,7 @@ def slide_layer(slide: Slide) -> LayerData:
         "scale": info.mpp or (1.0, 1.0),
         "units": (unit, unit),
         "contrast_limits": (0, 255),
+        "cache": False,  # the slide holds what it decodes; napari would, too, in a quarter of memory
         "metadata": metadata,
     }
     return (pyramid if several else pyramid[0]), options, "image"

@@ -7,6 +7,7 @@ import pytest
 import tifffile
 from napari.components import ViewerModel
 from napari.layers import Layer
+from napari.utils import resize_dask_cache
 
 from napari_deepheme.errors import SlideError
 from napari_deepheme.ui.reader import get_reader
@@ -50,6 +51,15 @@ def test_a_slide_becomes_one_lazy_layer_in_um(slide_path):
     assert [str(unit) for unit in layer.units] == ["micrometer", "micrometer"]
     assert tuple(layer.contrast_limits) == (0, 255)
     assert [level.shape for level in layer.data] == [(1500, 1300, 3), (375, 325, 3)]
+
+
+def test_looking_around_fills_no_cache_of_naparis(slide_path):
+    viewer, held = ViewerModel(), resize_dask_cache().cache.total_bytes
+    (data, options, _) = get_reader(slide_path)(slide_path)[0]
+    layer = viewer.add_image(data, **options)
+    with layer.dask_optimized_slicing():  # as napari reads what it draws
+        layer.data[0].compute()
+    assert resize_dask_cache().cache.total_bytes == held
 
 
 def test_the_layer_says_where_it_came_from(slide_path):

@@ -1,0 +1,62 @@
+"""The command ``train``: labelled images to a bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_deepheme.classify.bundle import Device
+from napari_deepheme.cli.printing import RESEARCH_USE, print_facts, print_line, print_warning, with_bar
+from napari_deepheme.export import check_folder
+from napari_deepheme.taxonomy import PRESETS, read_taxonomy
+
+
+def train(
+    dataset: Annotated[
+        Path, typer.Argument(help="Folder with a folder per class, or a CSV: path,label[,patient,split].")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the bundle.")],
+    mpp: Annotated[float, typer.Option(help="µm per pixel of the images.")],
+    recipe: Annotated[str, typer.Option(help="deepheme, preprint, munich or small.")] = "small",
+    config: Annotated[Path | None, typer.Option(help="TOML with what to change in the recipe.")] = None,
+    taxonomy: Annotated[
+        str | None,
+        typer.Option(help=f"{', '.join(PRESETS)}, or a TOML file, in place of the recipe's."),
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option(help="scratch, imagenet, or a file of weights, in place of the recipe's.")
+    ] = None,
+    resume: Annotated[bool, typer.Option(help="Go on with an unfinished training.")] = False,
+    device: Annotated[Device, typer.Option(help="Where the networks run.")] = Device.AUTO,
+    seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
+    licence: Annotated[str, typer.Option(help="Of the weights, for the model card.")] = "not stated",
+) -> None:
+    """Train a snapshot ensemble on labelled images of single cells."""
+    # torch takes seconds
+    from napari_deepheme.train.recipe import read_recipe  # noqa: PLC0415
+    from napari_deepheme.train.training import TrainOptions  # noqa: PLC0415
+    from napari_deepheme.train.training import train as train_job  # noqa: PLC0415
+
+    chosen = read_recipe(recipe, config)
+    if start is not None:
+        chosen = chosen.model_copy(update={"start": start})
+    check_folder(out.absolute().parent)
+    options = TrainOptions(
+        dataset=dataset,
+        out=out,
+        recipe=chosen,
+        taxonomy=read_taxonomy(taxonomy or chosen.taxonomy),
+        mpp=mpp,
+        resume=resume,
+        device=device,
+        seed=seed,
+        licence=licence,
+    )
+    trained = with_bar(train_job(options))
+    for warning in trained.warnings:
+        print_warning(warning)
+    spec = trained.bundle.spec
+    print_facts({"bundle": str(out), "members": len(spec.members), **spec.training.metrics})
+    print_line(RESEARCH_USE)

@@ -1,0 +1,212 @@
+"""Trained members to a bundle: calibrated, measured, described and tested."""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import jinja2
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save
+
+from napari_deepheme.cells import Predictions
+from napari_deepheme.classify.bundle import (
+    CARD_FILE,
+    Bundle,
+    BundleSpec,
+    Conformal,
+    Device,
+    Review,
+    Training,
+    load_bundle,
+    save_bundle,
+)
+from napari_deepheme.classify.ensemble import Ensemble
+from napari_deepheme.classify.making import named_members, save_tested, test_image
+from napari_deepheme.classify.stain import StainColours, stain_colours
+from napari_deepheme.stats import calibration
+from napari_deepheme.stats.evaluation import Evaluation, LabelledPredictions
+from napari_deepheme.stats.scoring import evaluate_predictions
+from napari_deepheme.stats.uncertainty import entropy
+from napari_deepheme.taxonomy import Taxonomy
+from napari_deepheme.train.patches import Patches
+from napari_deepheme.train.recipe import Recipe
+from napari_deepheme.train.snapshot import Step, Trained
+
+_STAIN_CELLS = 256
+RECIPE_FILE, TRACE_FILE = "training.toml", "learning-rate.csv"
+
+_CARD_FIGURES = {
+    "accuracy": "accuracy",
+    "top2": "top-2 accuracy",
+    "tolerant_accuracy": "accuracy, one step along a maturation line allowed",
+    "lineage_accuracy": "accuracy by lineage",
+    "macro_f1": "mean F1 of the classes",
+    "nll": "negative log-likelihood",
+    "ece": "expected calibration error",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a model comes from, for its description and card.
+
+    Attributes
+    ----------
+    name, version : str
+    data, licence, split, start : str
+        The cells it learned from, the licence of the weights, how the cells were divided, and the weights
+        that training began with.
+    counts : mapping of str to int
+        Cells trained on, by class.
+    notes : tuple of str
+        What a person should know before believing the figures, a sentence each.
+    record : str
+        TOML of everything that made it.
+    """
+
+    name: str
+    version: str
+    data: str
+    licence: str
+    split: str
+    start: str
+    counts: Mapping[str, int]
+    notes: tuple[str, ...]
+    record: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldBack:
+    """Cells no member learned from: some to calibrate with, others to measure by."""
+
+    calibration: Patches
+    test: Patches
+
+
+def make_ensemble(
+    trained: Trained,
+    recipe: Recipe,
+    taxonomy: Taxonomy,
+    held: HeldBack,
+    provenance: Provenance,
+    folder: Path,
+) -> Bundle:
+    """Calibrate and measure trained members, and write them as a bundle.
+
+    Parameters
+    ----------
+    trained : Trained
+    recipe : Recipe
+    taxonomy : Taxonomy
+    held : HeldBack
+    provenance : Provenance
+    folder : Path
+        Replaced when the bundle is whole.
+    """
+    partial = folder.with_name(f"{folder.name}.partial")
+    contents, entries = named_members([_half(file) for file in trained.members])
+    image, self_test = test_image(recipe.input_px, len(taxonomy.classes))
+    contents |= image | {RECIPE_FILE: provenance.record.encode(), TRACE_FILE: _csv(trained.trace)}
+    spec = BundleSpec(
+        name=provenance.name,
+        version=provenance.version,
+        architecture=recipe.architecture,
+        head=recipe.head,
+        input_px=recipe.input_px,
+        mpp=recipe.mpp,
+        mean=recipe.mean,
+        std=recipe.std,
+        stain=_stain(held.calibration, recipe),
+        taxonomy=taxonomy,
+        members=entries,
+        temperature=1.0,
+        review=Review(threshold=0.0, risk=recipe.risk, confidence=recipe.confidence),
+        conformal=Conformal(threshold=0.0, coverage=recipe.coverage),
+        training=Training(
+            data=provenance.data, licence=provenance.licence, split=provenance.split, metrics={}
+        ),
+        licence=provenance.licence,
+        self_test=self_test,
+    )
+    save_bundle(partial, spec, contents)
+    ensemble = Ensemble(load_bundle(partial), Device.AUTO, checked=False)
+    spec = _calibrated(
+        spec, ensemble.predict(held.calibration.crops(recipe.input_px)), held.calibration.labels
+    )
+    members_on_test = ensemble.predict(held.test.crops(recipe.input_px)).members
+    evaluation = _measured(spec, members_on_test, held.test.labels)
+    metrics = {name: evaluation.scores[name] for name in _CARD_FIGURES} | {"cells": float(evaluation.n)}
+    metrics |= {f"accuracy of member {i}": m["accuracy"] for i, m in enumerate(evaluation.members)}
+    spec = spec.model_copy(update={"training": spec.training.model_copy(update={"metrics": metrics})})
+    contents[CARD_FILE] = _card(spec, evaluation, provenance, recipe).encode()
+    save_tested(partial, spec, contents)
+    if folder.exists():
+        shutil.rmtree(folder)
+    partial.replace(folder)
+    return load_bundle(folder)
+
+
+def _stain(calibration: Patches, recipe: Recipe) -> StainColours | None:
+    """The colours of home, from cells of every class."""
+    home = np.flatnonzero(calibration.home)
+    some = home[np.linspace(0, len(home) - 1, min(len(home), _STAIN_CELLS)).astype(int)]
+    return stain_colours(calibration.take(some).crops(recipe.input_px))
+
+
+def _half(file: Path) -> bytes:
+    """Weights as a bundle holds them: float16."""
+    weights = load_file(file).items()
+    return save({name: value.half() if value.is_floating_point() else value for name, value in weights})
+
+
+def _csv(trace: Sequence[Step]) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("iteration", "cycle", "epoch", "learning_rate", "loss"))
+    writer.writerows((i, s.cycle, s.epoch, repr(s.rate), f"{s.loss:.6g}") for i, s in enumerate(trace))
+    return text.getvalue().encode()
+
+
+def _calibrated(spec: BundleSpec, found: Predictions, truth: NDArray[np.int64]) -> BundleSpec:
+    """Temperature after averaging, then the thresholds of the probabilities it gives."""
+    temperature = calibration.fit_temperature(found.members, truth)
+    mean = calibration.pool(found.members, temperature)
+    review = calibration.review_threshold(
+        entropy(mean.astype(np.float64)), mean.argmax(1) == truth, spec.review.risk, spec.review.confidence
+    )
+    enters = calibration.conformal_threshold(mean, truth, spec.conformal.coverage)
+    return spec.model_copy(
+        update={
+            "temperature": temperature,
+            "review": spec.review.model_copy(update={"threshold": review}),
+            "conformal": spec.conformal.model_copy(update={"threshold": enters}),
+        }
+    )
+
+
+def _measured(spec: BundleSpec, members: NDArray[np.float32], truth: NDArray[np.int64]) -> Evaluation:
+    data = LabelledPredictions(
+        names=tuple(str(i) for i in range(len(truth))),
+        taxonomy=spec.taxonomy,
+        truth=truth.astype(np.intp),
+        mean=calibration.pool(members, spec.temperature).astype(np.float64),
+        members=members.astype(np.float64),
+    )
+    return evaluate_predictions(
+        data, "cells held back", threshold=(spec.conformal.threshold, spec.conformal.coverage)
+    )
+
+
+def _card(spec: BundleSpec, evaluation: Evaluation, provenance: Provenance, recipe: Recipe) -> str:
+    template = (files(__package__) / "card.md.j2").read_text(encoding="utf-8")
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, autoescape=False)
+    return environment.from_string(template).render(
+        spec=spec, evaluation=evaluation, provenance=provenance, recipe=recipe, figures=_CARD_FIGURES
+    )

@@ -1,0 +1,138 @@
+"""Cells given the colours or the surroundings of others, so that neither can tell the class."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from napari_deepheme.train.augment import ViewOptions, texture_bands
+from napari_deepheme.train.patches import Patches
+
+
+class Mixer:
+    """Draws donors among the cells that are trained on.
+
+    Parameters
+    ----------
+    patches : Patches
+    index : ndarray of int, shape (n,)
+        The patches trained on; no other is ever shown.
+    input_px : int
+        Side of a crop.
+    """
+
+    def __init__(self, patches: Patches, index: NDArray[np.intp], input_px: int) -> None:
+        self.patches = patches
+        # looked up by patch, so that donors and takers are numbers of patches throughout
+        looks = np.zeros((3, len(patches), 3), np.float32)
+        for i in index:
+            looks[:, i] = _look(patches.images[i], input_px)
+        self._background, self._density, self._texture = looks
+        self._home = index[patches.home[index]]
+        self._away = index[~patches.home[index]]
+        side = patches.images.shape[1]
+        axis = torch.arange(side) - (side - 1) / 2
+        self._y, self._x = axis.view(-1, 1), axis.view(1, -1)
+
+    def mixed(self, index: NDArray[np.intp], options: ViewOptions, rng: np.random.Generator) -> torch.Tensor:
+        """The patches at ``index``, some in other colours and among other cells.
+
+        Returns
+        -------
+        Tensor of float32, shape (n, 3, p, p), 0 to 1
+        """
+        images = self._recoloured(index, options, rng)
+        moved = np.flatnonzero((rng.random(len(index)) < options.moved) & self._has_box(index))
+        if len(moved) == 0:
+            return images
+        donors = np.where(
+            (rng.random(len(moved)) < 0.3) & (len(self._away) > 0),
+            self._drawn(self._away, len(moved), rng),
+            self._drawn(self._home, len(moved), rng),
+        )
+        others = self._recoloured(donors, options, rng)
+        for taker, other in zip(moved, others, strict=True):
+            inside = self._inside(self.patches.boxes[index[taker]])
+            around = _surroundings(images[taker], other, rng)
+            images[taker] = images[taker] * inside + around * (1 - inside)
+        return images
+
+    def _has_box(self, index: NDArray[np.intp]) -> NDArray[np.bool_]:
+        known: NDArray[np.bool_] = np.asarray(np.isfinite(self.patches.boxes[index]).all(axis=1))
+        return known
+
+    def _drawn(self, pool: NDArray[np.intp], n: int, rng: np.random.Generator) -> NDArray[np.intp]:
+        # an empty pool only stands in where np.where never looks at it
+        return rng.choice(pool if len(pool) else self._home, n)
+
+    def _recoloured(
+        self, index: NDArray[np.intp], options: ViewOptions, rng: np.random.Generator
+    ) -> torch.Tensor:
+        """Patches, of which some have background and nuclear density of another cell.
+
+        Cells from elsewhere nearly always take those of home, and its sharpness: their class must not be
+        "from elsewhere".
+        """
+        images = torch.from_numpy(self.patches.images[index]).permute(0, 3, 1, 2).float() / 255
+        home = self.patches.home[index]
+        share = np.where(home, options.recoloured, min(1.0, 2 * options.recoloured))
+        takers = np.flatnonzero(rng.random(len(index)) < share)
+        towards_home = rng.random(len(takers)) < np.where(home[takers] & (len(self._away) > 0), 0.25, 0.8)
+        donors = np.where(
+            towards_home,
+            self._drawn(self._home, len(takers), rng),
+            self._drawn(self._away, len(takers), rng),
+        )
+        if len(takers):
+            images[takers] = self._in_colours_of(images[takers], index[takers], donors)
+        return images
+
+    def _in_colours_of(
+        self, images: torch.Tensor, own: NDArray[np.intp], donors: NDArray[np.intp]
+    ) -> torch.Tensor:
+        gain = (self._density[donors] / self._density[own]).clip(0.4, 2.5)
+        density = -torch.log(images.clamp(min=1 / 255)) - _column(self._background[own])
+        density = density * _column(gain) + _column(self._background[donors])
+        images = torch.exp(-density.clamp(min=-0.05)).clamp(0, 1)
+        away = np.flatnonzero(~self.patches.home[own] & self.patches.home[donors])
+        if len(away):
+            sharper = (self._texture[donors[away]] / self._texture[own[away]]).clip(0.5, 3)
+            *bands, rest = texture_bands(images[away])
+            gains = torch.from_numpy(sharper).T.view(3, -1, 1, 1, 1)
+            images[away] = (rest + sum(band * g for band, g in zip(bands, gains, strict=True))).clamp(0, 1)
+        return images
+
+    def _inside(self, box: NDArray[np.float32]) -> torch.Tensor:
+        """1 within the ellipse of a box, 0 outside, soft between."""
+        height, width = box / 2 + 2
+        radius = torch.sqrt((self._y / float(height)) ** 2 + (self._x / float(width)) ** 2)
+        return ((1.12 - radius) / 0.14).clamp(0, 1)
+
+
+def _surroundings(own: torch.Tensor, other: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Glass alone, or another patch with its cell moved out to the side or the corner."""
+    if rng.random() < 0.2:
+        glass = torch.quantile(own.flatten(1)[:, ::37], 0.9, dim=1)
+        return glass.view(3, 1, 1).expand_as(own)
+    if rng.random() < 0.5:
+        other = other.transpose(1, 2)
+    half = own.shape[-1] // 2
+    beside = half + int(rng.integers(-14, 15))
+    along = int(rng.integers(-20, 21)) if rng.random() < 0.5 else half
+    return other.roll((along, beside), (1, 2))
+
+
+def _column(values: NDArray[np.float32]) -> torch.Tensor:
+    return torch.from_numpy(values).view(-1, 3, 1, 1)
+
+
+def _look(patch: NDArray[np.uint8], input_px: int) -> NDArray[np.float32]:
+    """Rows: density of the background, how much denser nuclei are, strength of three bands of texture."""
+    edge = (len(patch) - input_px) // 2
+    middle = patch[edge:-edge, edge:-edge]
+    density = -np.log((middle.reshape(-1, 3).astype(np.float32) + 1) / 256)
+    low, high = np.quantile(density, [0.1, 0.93], axis=0)
+    bands = texture_bands(torch.from_numpy(middle.mean(axis=2, dtype=np.float32))[None, None])[:3]
+    textures = [max(float(band.std()), 0.5) for band in bands]
+    return np.array([low, np.maximum(high - low, 0.05), textures], np.float32)

@@ -1,0 +1,75 @@
+"""The network a training begins with: from scratch, from ImageNet, or from a file of weights."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from napari_deepheme.classify.network import build_network
+from napari_deepheme.errors import OptionError
+from napari_deepheme.train.recipe import Recipe, Start
+
+_SHARE_THAT_MUST_FIT = 0.9
+
+
+def starting_network(recipe: Recipe, classes: int, device: torch.device) -> nn.Module:
+    """A network for ``classes`` classes on ``device``, with the weights the recipe starts from.
+
+    Raises
+    ------
+    OptionError
+        The weights cannot be had or are of another network.
+    """
+    if recipe.start == Start.IMAGENET:
+        network = _from_imagenet(recipe, classes)
+    else:
+        network = build_network(recipe.architecture, classes)
+        if recipe.start != Start.SCRATCH:
+            _fill(network, Path(recipe.start), recipe)
+    return network.to(device).to(memory_format=torch.channels_last)
+
+
+def _from_imagenet(recipe: Recipe, classes: int) -> nn.Module:
+    try:
+        return build_network(recipe.architecture, classes, pretrained=True)
+    # what the hub raises without a network or without such weights: its own errors derive from these
+    except (OSError, ValueError, RuntimeError) as err:
+        raise OptionError(
+            f"ImageNet weights of {recipe.architecture.name} cannot be had ({str(err).splitlines()[0]}); "
+            "connect to the internet once, name a file of weights with --start, or use --start scratch."
+        ) from err
+
+
+def _fill(network: nn.Module, file: Path, recipe: Recipe) -> None:
+    """Take every tensor of the file that fits; the last layer of other classes stays untrained."""
+    weights, own = _read(file), network.state_dict()
+    fitting = {
+        name: value.float() if value.is_floating_point() else value
+        for name, value in weights.items()
+        if name in own and own[name].shape == value.shape
+    }
+    if len(fitting) < _SHARE_THAT_MUST_FIT * len(own):
+        raise OptionError(
+            f"{file}: {len(fitting)} of {len(own)} tensors of {recipe.architecture.name} are in it; "
+            "expected weights of the same network."
+        )
+    network.load_state_dict(fitting, strict=False)
+
+
+def _read(file: Path) -> dict[str, torch.Tensor]:
+    try:
+        if file.suffix == ".safetensors":
+            return load_file(file)
+        loaded = torch.load(file, map_location="cpu", weights_only=True)
+    except (OSError, SafetensorError, RuntimeError, pickle.UnpicklingError) as err:
+        raise OptionError(
+            f"{file} cannot be read as weights ({str(err).splitlines()[0]}); expected scratch, imagenet, "
+            "or a file .safetensors or .pth."
+        ) from err
+    state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else {}
+    return {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
