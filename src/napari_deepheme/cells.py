@@ -56,6 +56,14 @@ class Region:
         return inside
 
 
+def first_region(regions: tuple[Region, ...], yx: NDArray[np.float64]) -> NDArray[np.int32]:
+    """Index of the first region that holds each point, -1 for none."""
+    index = np.full(len(yx), -1, np.int32)
+    for i in range(len(regions) - 1, -1, -1):
+        index[regions[i].contains(yx)] = i
+    return index
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Cells:
     """Nucleated cells found on a slide, n of them.

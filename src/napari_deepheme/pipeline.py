@@ -6,24 +6,26 @@ torch is imported when a job starts, not with this module.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_deepheme.cells import Cells, Predictions, Region
+from napari_deepheme.cells import Cells, Predictions, Region, first_region
 from napari_deepheme.classify.bundle import Bundle, BundleSpec, Device
 from napari_deepheme.detect.base import Bounds, Detections, Detector, TileMerge
 from napari_deepheme.detect.stain import StainDetector
 from napari_deepheme.errors import OptionError
 from napari_deepheme.jobs import Job, Progress
+from napari_deepheme.regions import varied_fields
 from napari_deepheme.slide.metadata import SlideInfo
+from napari_deepheme.slide.planes import Pixels
 from napari_deepheme.slide.reader import Slide
 from napari_deepheme.slide.tiles import Tile, crops, grid, prefetch
 
 _TILE_PX = 512  # what two of them take to be searched counts in the peak of memory
-_SAMPLES = 16
+_SAMPLES, _STAIN_CELLS = 16, 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +42,15 @@ class AnalysisOptions:
         Where the networks run.
     batch_size : int
         Crops per pass through the networks.
+    match_stain : bool
+        Whether crops take the colours the model was trained on, measured on cells from all over the slide.
     """
 
     target_cells: int = 500
     regions: tuple[Region, ...] = ()
     device: Device = Device.AUTO
     batch_size: int = 64
+    match_stain: bool = True
 
     def __post_init__(self) -> None:
         if self.target_cells < 0:
@@ -72,6 +77,8 @@ class Analysis:
         Of the same n cells.
     warnings : tuple of str
         What a person should know before believing the numbers.
+    stain_matched : bool
+        Whether the cells were shown to the model in the colours it was trained on.
     """
 
     slide: SlideInfo
@@ -80,6 +87,7 @@ class Analysis:
     cells: Cells
     predictions: Predictions
     warnings: tuple[str, ...]
+    stain_matched: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,7 +139,7 @@ def analyse(slide: Slide, bundle: Bundle, options: AnalysisOptions | None = None
     yield Progress("Loading the model")
     run.load_ensemble()
     yield Progress("Looking over the slide")
-    detector = run.adapted(StainDetector())
+    detector = run.look_over(StainDetector())
     tiles = run.tiles(detector)
     n_tiles = len(tiles)
     counted = 0
@@ -158,6 +166,7 @@ class _Run:
         self._whole = Region.box("slide", -0.5, -0.5, height - 0.5, width - 0.5)
         self.regions = options.regions or (self._whole,)
         self.warnings = (*slide.info.warnings, *self._scale_warning())
+        self.stain_matched = False
         self._cells: list[Cells] = []
         self._predictions: list[Predictions] = []
         self._merge = TileMerge(self.mpp)
@@ -177,18 +186,30 @@ class _Run:
             "cells are enlarged for it and calls are less reliable.",
         )
 
-    def adapted(self, detector: Detector) -> Detector:
-        """The detector fitted to windows from the most varied parts of the slide.
+    def look_over(self, detector: Detector) -> Detector:
+        """Fit detector and model to windows from the most varied parts of the slide.
 
-        Of the whole slide, so that a cell is found or not whatever region is asked for.
+        Of the whole slide, so that a cell is found and called the same whatever region is asked for.
         """
-        image, downsample = self.slide.overview()
-        fields = self._tiles((self._whole,), detector, tile_px=512, halo_px=0)
-        contrast = np.array([_contrast(image, downsample, tile) for tile in fields])
-        varied = np.argsort(-contrast, kind="stable")[: max(_SAMPLES, len(fields) // 2)]
-        chosen = varied[np.unique(np.linspace(0, len(varied) - 1, _SAMPLES).astype(int))]
-        samples = prefetch([fields[i] for i in chosen], lambda tile: self._read(tile, detector)[0])
-        return detector.adapt(list(samples))
+        tiles = self._tiles((self._whole,), detector, tile_px=512, halo_px=0)
+        fields = varied_fields(self.slide, tiles, _SAMPLES)
+        samples = list(prefetch(fields, lambda tile: self._read(tile, detector)))
+        adapted = detector.adapt([image for image, _ in samples])
+        if self.options.match_stain and self.bundle.spec.stain is not None:
+            self._match_stain(adapted, samples)
+        return adapted
+
+    def _match_stain(self, detector: Detector, samples: Sequence[tuple[Pixels, NDArray[np.float64]]]) -> None:
+        step = detector.mpp / np.array(self.mpp)
+        places = np.concatenate([origin + detector.detect(image).yx * step for image, origin in samples])
+        some = places[np.linspace(0, len(places) - 1, min(len(places), _STAIN_CELLS)).astype(int)]
+        spec = self.bundle.spec
+        self.stain_matched = self.ensemble.match_stain(crops(self.slide, some, spec.input_px, spec.mpp))
+        if not self.stain_matched:
+            self.warnings += (
+                "The slide's stain could not be measured (too few cells or no red cells): its colours are "
+                "shown to the model as they are.",
+            )
 
     def tiles(self, detector: Detector) -> list[Tile]:
         """Tiles that meet a region, shuffled."""
@@ -216,7 +237,7 @@ class _Run:
         step = detector.mpp / np.array(self.mpp)
         return Detections(origin + found.yx * step, found.diameter_um, found.score)
 
-    def _read(self, tile: Tile, detector: Detector) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    def _read(self, tile: Tile, detector: Detector) -> tuple[Pixels, NDArray[np.float64]]:
         """A tile's pixels that lie on the slide, and the level-0 (y, x) of the first of them.
 
         Beyond the slide its edge is repeated, which would draw a cell there out over the edge.
@@ -235,7 +256,7 @@ class _Run:
     def accept(self, tile: Tile, found: Detections) -> Cells:
         """The cells of a tile that lie in a region."""
         found = self._merge.accept(tile.core, found)
-        region = _first_region(self.regions, found.yx)
+        region = first_region(self.regions, found.yx)
         return Cells(found.yx, found.diameter_um, found.score, region).take(region >= 0)
 
     def classify(self, cells: Cells, counted: int) -> Analysis:
@@ -268,7 +289,8 @@ class _Run:
         return CellsReady("Classifying cells", done, total, message, found, min(share, 1.0))
 
     def _analysis(self, cells: Cells, predictions: Predictions) -> Analysis:
-        return Analysis(self.slide.info, self.bundle.spec, self.regions, cells, predictions, self.warnings)
+        about = self.slide.info, self.bundle.spec, self.regions
+        return Analysis(*about, cells, predictions, self.warnings, self.stain_matched)
 
     def result(self) -> Analysis:
         """Everything accepted so far."""
@@ -286,19 +308,3 @@ def _batches(cells: Cells, size: int) -> Iterator[Cells]:
 
 def _overlap(a: Bounds, b: Bounds) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
-
-
-def _first_region(regions: tuple[Region, ...], yx: NDArray[np.float64]) -> NDArray[np.int32]:
-    """Index of the first region that holds each point, -1 for none."""
-    index = np.full(len(yx), -1, np.int32)
-    for i in range(len(regions) - 1, -1, -1):
-        index[regions[i].contains(yx)] = i
-    return index
-
-
-def _contrast(image: NDArray[np.uint8], downsample: tuple[float, float], tile: Tile) -> float:
-    """Standard deviation of green in the part of the overview that a tile covers."""
-    top, left, bottom, right = tile.core
-    rows = slice(int(max(top, 0) / downsample[0]), int(bottom / downsample[0]) + 1)
-    columns = slice(int(max(left, 0) / downsample[1]), int(right / downsample[1]) + 1)
-    return float(image[rows, columns, 1].std())

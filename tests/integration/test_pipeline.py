@@ -1,16 +1,19 @@
 """The path from a slide file to a table, with the toy bundle on a rendered smear."""
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 from PIL import Image
 from skimage.draw import disk
 
 from napari_deepheme import AnalysisOptions, Device, analyse, cells_table, drain, open_slide, pipeline, synth
 from napari_deepheme.cells import Region
+from napari_deepheme.classify.stain import StainColours
 from napari_deepheme.errors import OptionError, ScaleError
 from napari_deepheme.pipeline import CellsReady
 
@@ -142,3 +145,58 @@ def test_a_cell_cut_by_the_edge_of_the_slide_is_found_on_the_slide(tmp_path, toy
     with open_slide(tmp_path / "field.png", mpp=0.25) as slide:
         found = drain(analyse(slide, toy_bundle, EVERYTHING)).cells.yx
     np.testing.assert_allclose(found, [[8, 250]], atol=3)
+
+
+HOME = StainColours(glass=(0.05, 0.1, 0.2), red_cell=(0.2, 0.3, 0.2), nucleus=(1.2, 1.8, 0.5))
+
+
+@pytest.fixture
+def matching_bundle(toy_bundle):
+    return replace(toy_bundle, spec=toy_bundle.spec.model_copy(update={"stain": HOME}))
+
+
+def recoloured(smear_path: Path, folder: Path) -> Path:
+    """The same smear under another lamp and half as deeply stained."""
+    pixels = tifffile.imread(smear_path, level=0).astype(float)
+    other = 255 * (pixels / 255) ** 0.5 * [0.85, 0.9, 0.95]
+    path = folder / "pale.tif"
+    tifffile.imwrite(path, other.astype(np.uint8), tile=(256, 256), photometric="rgb")
+    return path
+
+
+def test_a_pale_slide_is_called_as_the_same_slide_well_stained(smear_path, matching_bundle, tmp_path):
+    called = {}
+    for match_stain in (True, False):
+        options = replace(EVERYTHING, match_stain=match_stain)
+        for path in (smear_path, recoloured(smear_path, tmp_path)):
+            with open_slide(path, mpp=0.25) as slide:
+                analysis = drain(analyse(slide, matching_bundle, options))
+            assert analysis.stain_matched is match_stain
+            assert not analysis.warnings
+            order = np.lexsort(analysis.cells.yx.round().T)
+            called[match_stain, path.stem] = analysis.predictions.mean[order]
+    off = {
+        match: np.abs(called[match, "smear"] - called[match, "pale"]).mean()
+        if called[match, "smear"].shape == called[match, "pale"].shape
+        else np.inf
+        for match in (True, False)
+    }
+    assert off[True] < 0.5 * off[False]
+
+
+def test_a_slide_without_cells_to_measure_the_stain_on_says_so(matching_bundle, tmp_path):
+    Image.fromarray(np.full((600, 600, 3), 240, np.uint8)).save(tmp_path / "glass.png")
+    with open_slide(tmp_path / "glass.png", mpp=0.25) as slide:
+        analysis = drain(analyse(slide, matching_bundle, EVERYTHING))
+    assert not analysis.stain_matched
+    assert any("stain could not be measured" in warning for warning in analysis.warnings)
+
+
+def test_the_stain_is_that_of_the_slide_whatever_region_is_asked_for(smear_path, matching_bundle):
+    region = Region.box("corner", 0, 0, 500, 500)
+    with open_slide(smear_path) as slide:
+        whole = cells_table(drain(analyse(slide, matching_bundle, EVERYTHING)))
+        part = cells_table(drain(analyse(slide, matching_bundle, replace(EVERYTHING, regions=(region,)))))
+    both = part.merge(whole, on=["x_px", "y_px"], suffixes=("", "_whole"))
+    assert len(both) == len(part) > 0
+    np.testing.assert_allclose(both["confidence"], both["confidence_whole"], atol=1e-4)

@@ -32,6 +32,9 @@ def evaluate(
     raters: Annotated[Path | None, typer.Option(help="Table of experts' labels, one column each.")] = None,
     ood: Annotated[Path | None, typer.Option(help="Folder of images unlike the set's, same µm/px.")] = None,
     device: Annotated[Device, typer.Option(help="Where the networks run.")] = Device.AUTO,
+    match_stain: Annotated[
+        bool, typer.Option(help="Show images to the model in the colours it was trained on.")
+    ] = True,
     report: Annotated[Path | None, typer.Option(help="HTML report with figures to write.")] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document and nothing else.")
@@ -47,6 +50,7 @@ def evaluate(
         raters=raters,
         ood=ood,
         device=device,
+        match_stain=match_stain,
     )
     from napari_deepheme.report import headline, write_report  # noqa: PLC0415  matplotlib takes a second
 

@@ -64,6 +64,9 @@ def classify(
         int, typer.Option(help="Stop once this many cells are counted; 0 classifies every cell.")
     ] = DEFAULTS.target_cells,
     device: Annotated[Device, typer.Option(help="Where the networks run.")] = DEFAULTS.device,
+    match_stain: Annotated[
+        bool, typer.Option(help="Show cells to the model in the colours it was trained on.")
+    ] = DEFAULTS.match_stain,
     formats: Annotated[
         str, typer.Option(help=f"Comma-separated, of: {', '.join(Format)}.")
     ] = Format.CSV.value,
@@ -72,7 +75,7 @@ def classify(
     """Find and classify nucleated cells; write <slide>.cells.csv and <slide>.differential.csv."""
     _check_formats(formats)
     _check_names(slides)
-    options = AnalysisOptions(target_cells=target_cells, device=device)
+    options = AnalysisOptions(target_cells=target_cells, device=device, match_stain=match_stain)
     bundle = load_bundle(model)
     check_folder(out)
     reports, failed = [], False
@@ -154,6 +157,7 @@ def _classify_one(
         "counted": count.n_counted,
         "needs_review": int(cells["needs_review"].sum()),
         "mpp": sum(slide.scale()) / 2,
+        "stain_matched": analysis.stain_matched,
         "seconds": round(time.perf_counter() - start, 2),
         "warnings": list(analysis.warnings),
     }

@@ -32,6 +32,8 @@ class ViewOptions(BaseModel):
         Largest shift of the cell from the centre; detectors centre on the nucleus, boxes on the cell.
     narrow : float
         Share of views that end before the patch does, as images of other sets do.
+    cut : float
+        Share of views that end on one side, through the cell or beside it, as at the edge of a field.
     look : float
         How far stain, lamp and camera wander: 0 not at all, 1 as far as laboratories differ.
     focus : float
@@ -54,6 +56,7 @@ class ViewOptions(BaseModel):
     aspect: Amount = 0.08
     shift_px: Amount = 7.0
     narrow: Share = 0.3
+    cut: Share = 0.15
     look: Amount = 1.0
     focus: Amount = 1.0
     near: Share = 0.3
@@ -108,7 +111,12 @@ def _grid(n: int, patch_px: int, size: int, options: ViewOptions, generator: tor
     # what lies beyond an image's end is its edge repeated, as a slide's reader gives it
     end = _uniform(generator, 0.48, 0.62, n, 1, 1, 1) * size
     end = torch.where(_chosen(generator, options.narrow, n, 1, 1, 1), end, patch_px / 2)
-    return positions.clamp(-end, end) * 2 / patch_px
+    positions = positions.clamp(-end, end)
+    edge = _uniform(generator, 0.08, 0.4, n, 1, 1) * size
+    edge = torch.where(_chosen(generator, options.cut, n, 1, 1), edge, patch_px / 2)
+    # turned and mirrored as the views are, one side stands for all four
+    positions[..., 0] = torch.minimum(positions[..., 0], edge)
+    return positions * 2 / patch_px
 
 
 def _look(views: torch.Tensor, options: ViewOptions, generator: torch.Generator) -> torch.Tensor:
@@ -122,7 +130,9 @@ def _look(views: torch.Tensor, options: ViewOptions, generator: torch.Generator)
     hue = torch.exp(_uniform(generator, -0.35, 0.35, n, 3, 1, 1) * far)
     lamp = _uniform(generator, -0.03, 0.3, n, 1, 1, 1) + _uniform(generator, -0.09, 0.09, n, 3, 1, 1)
     light = torch.exp(-(density * strength * hue + lamp * far).clamp(min=-0.1))
-    gamma = torch.exp(_uniform(generator, -0.35, 0.35, n, 1, 1, 1) * far)
+    # of each channel a little its own: what is half as dense as nuclei need not share their hue
+    gamma = _uniform(generator, -0.35, 0.35, n, 1, 1, 1) + _uniform(generator, -0.15, 0.15, n, 3, 1, 1)
+    gamma = torch.exp(gamma * far)
     veil = _uniform(generator, 0, 0.25, n, 1, 1, 1) * far * _chosen(generator, 0.4, n, 1, 1, 1)
     return light.clamp(1 / 255, 1.1) ** gamma * (1 - veil) + veil * _uniform(generator, 0.5, 1, n, 3, 1, 1)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_deepheme.cells import Predictions
-from napari_deepheme.classify.bundle import DEFAULT_BUNDLE, Bundle, Device, load_bundle
+from napari_deepheme.classify.bundle import DEFAULT_BUNDLE, Bundle, BundleSpec, Device, load_bundle
 from napari_deepheme.errors import OptionError, TableError
 from napari_deepheme.jobs import Job, Progress
 from napari_deepheme.stats.agreement import UNLABELLED, Raters
@@ -23,6 +23,7 @@ from napari_deepheme.stats.scoring import evaluate_predictions
 from napari_deepheme.stats.uncertainty import uncertainty
 from napari_deepheme.taxonomy import Taxonomy, codes_meant
 from napari_deepheme.train.folders import (
+    PredictedImages,
     check_mpp,
     image_files,
     labelled_images,
@@ -51,6 +52,8 @@ class EvaluateOptions:
     ood : Path, optional
         Folder of images unlike the set's, at the same µm/px; needs ``dataset``.
     device : Device
+    match_stain : bool
+        Whether the images of a folder, as those of one slide, take the colours the model was trained on.
     replicates : int
         Bootstrap resamples for the 95 % intervals.
     """
@@ -63,6 +66,7 @@ class EvaluateOptions:
     raters: Path | None = None
     ood: Path | None = None
     device: Device = Device.AUTO
+    match_stain: bool = True
     replicates: int = 1000
 
     def __post_init__(self) -> None:
@@ -141,7 +145,8 @@ def _evaluate_folder(options: EvaluateOptions, bundle: Bundle) -> Job[Evaluation
     from napari_deepheme.classify.ensemble import Ensemble  # noqa: PLC0415  torch takes seconds
 
     ensemble = Ensemble(bundle, options.device)
-    found = yield from predict_images([image.path for image in images], mpp, ensemble)
+    paths = [image.path for image in images]
+    found = yield from predict_images(paths, mpp, ensemble, match_stain=options.match_stain)
     kept = np.array(found.kept)
     data = LabelledPredictions(
         names=tuple(names[i] for i in kept),
@@ -152,7 +157,7 @@ def _evaluate_folder(options: EvaluateOptions, bundle: Bundle) -> Job[Evaluation
     )
     foreign = None
     if foreign_files is not None:
-        others = yield from predict_images(foreign_files, mpp, ensemble)
+        others = yield from predict_images(foreign_files, mpp, ensemble, match_stain=options.match_stain)
         foreign = _foreign(found.predictions, others.predictions)
     yield Progress("Measuring")
     evaluation = evaluate_predictions(
@@ -163,7 +168,7 @@ def _evaluate_folder(options: EvaluateOptions, bundle: Bundle) -> Job[Evaluation
         raters=None if raters is None else Raters(raters.names, raters.labels[:, kept]),
         replicates=options.replicates,
     )
-    return replace(evaluation, foreign=foreign, warnings=_warnings(found.faults, len(images)))
+    return replace(evaluation, foreign=foreign, warnings=_warnings(found, len(images), options, spec))
 
 
 def _matched(
@@ -218,7 +223,17 @@ def _foreign(known: Predictions, foreign: Predictions) -> ForeignScores:
     )
 
 
-def _warnings(faults: tuple[str, ...], total: int) -> tuple[str, ...]:
-    if not faults:
-        return ()
-    return (f"{len(faults)} of {total} images cannot be read and are left out, the first: {faults[0]}",)
+def _warnings(
+    found: PredictedImages, total: int, options: EvaluateOptions, spec: BundleSpec
+) -> tuple[str, ...]:
+    warnings = []
+    if found.faults:
+        warnings.append(
+            f"{len(found.faults)} of {total} images cannot be read and are left out, "
+            f"the first: {found.faults[0]}"
+        )
+    if options.match_stain and spec.stain is not None and not found.stain_matched:
+        warnings.append(
+            "The stain could not be measured (too few cells or no red cells): colours are as they are."
+        )
+    return tuple(warnings)

@@ -22,6 +22,7 @@ from napari_deepheme.taxonomy import PRESETS, Taxonomy, codes_meant
 if TYPE_CHECKING:
     from napari_deepheme.classify.ensemble import Ensemble
 
+_STAIN_CELLS = 128
 SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff"}
 
 
@@ -99,16 +100,20 @@ def read_crop(path: Path, mpp: float, spec: BundleSpec) -> NDArray[np.uint8]:
 class PredictedImages:
     """Predictions of those of some images that could be read, and why the others could not.
 
-    ``kept`` are the indices of the former.
+    ``kept`` are the indices of the former; ``stain_matched`` says whether all were shown to the model in the
+    colours it was trained on.
     """
 
     predictions: Predictions
     kept: tuple[int, ...]
     faults: tuple[str, ...]
+    stain_matched: bool
 
 
-def predict_images(paths: list[Path], mpp: float, ensemble: Ensemble) -> Job[PredictedImages]:
-    """Classify images of single cells.
+def predict_images(
+    paths: list[Path], mpp: float, ensemble: Ensemble, *, match_stain: bool
+) -> Job[PredictedImages]:
+    """Classify images of single cells of one slide.
 
     Raises
     ------
@@ -118,6 +123,7 @@ def predict_images(paths: list[Path], mpp: float, ensemble: Ensemble) -> Job[Pre
         No image can be read.
     """
     check_mpp(mpp)
+    matched = match_stain and ensemble.match_stain(_some_crops(paths, mpp, ensemble.spec))
     batch: list[NDArray[np.uint8]] = []
     parts: list[Predictions] = []
     kept: list[int] = []
@@ -137,7 +143,15 @@ def predict_images(paths: list[Path], mpp: float, ensemble: Ensemble) -> Job[Pre
         parts.append(ensemble.predict(np.stack(batch)))
     if not parts:
         raise SlideError(f"None of {len(paths)} images can be read: {faults[0]}")
-    return PredictedImages(Predictions.concatenate(parts), tuple(kept), tuple(faults))
+    return PredictedImages(Predictions.concatenate(parts), tuple(kept), tuple(faults), matched)
+
+
+def _some_crops(paths: list[Path], mpp: float, spec: BundleSpec) -> NDArray[np.uint8]:
+    """Crops of images from all over the list, those that can be read."""
+    step = max(1, len(paths) // _STAIN_CELLS)
+    found = [_crop_or_fault(path, mpp, spec) for path in paths[::step]]
+    crops = [crop for crop in found if not isinstance(crop, str)]
+    return np.array(crops, np.uint8).reshape(-1, spec.input_px, spec.input_px, 3)
 
 
 def check_mpp(mpp: float) -> None:

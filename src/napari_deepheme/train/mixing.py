@@ -54,7 +54,8 @@ class Mixer:
         others = self._recoloured(donors, options, rng)
         for taker, other in zip(moved, others, strict=True):
             inside = self._inside(self.patches.boxes[index[taker]])
-            around = _surroundings(images[taker], other, rng)
+            more = others[rng.integers(len(others))] if rng.random() < 0.3 else None
+            around = _surroundings(images[taker], other, more, rng)
             images[taker] = images[taker] * inside + around * (1 - inside)
         return images
 
@@ -110,17 +111,24 @@ class Mixer:
         return ((1.12 - radius) / 0.14).clamp(0, 1)
 
 
-def _surroundings(own: torch.Tensor, other: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Glass alone, or another patch with its cell moved out to the side or the corner."""
+def _surroundings(
+    own: torch.Tensor, other: torch.Tensor, more: torch.Tensor | None, rng: np.random.Generator
+) -> torch.Tensor:
+    """Glass alone, or another patch with its cell moved out to the side or the corner, one more over it."""
     if rng.random() < 0.2:
-        glass = torch.quantile(own.flatten(1)[:, ::37], 0.9, dim=1)
-        return glass.view(3, 1, 1).expand_as(own)
+        return _glass(own).expand_as(own)
+    if more is not None:
+        other = (other * more / _glass(more)).clamp(0, 1)
     if rng.random() < 0.5:
         other = other.transpose(1, 2)
     half = own.shape[-1] // 2
     beside = half + int(rng.integers(-14, 15))
     along = int(rng.integers(-20, 21)) if rng.random() < 0.5 else half
     return other.roll((along, beside), (1, 2))
+
+
+def _glass(image: torch.Tensor) -> torch.Tensor:
+    return torch.quantile(image.flatten(1)[:, ::37], 0.9, dim=1).clamp(min=0.1).view(3, 1, 1)
 
 
 def _column(values: NDArray[np.float32]) -> torch.Tensor:

@@ -5,7 +5,7 @@ from pydantic import ValidationError
 from napari_deepheme.train.augment import ViewOptions, augment, texture_bands
 
 STILL = ViewOptions(
-    scale=0, aspect=0, shift_px=0, narrow=0, look=0, focus=0, noise=0, jpeg=0, recoloured=0, moved=0
+    scale=0, aspect=0, shift_px=0, narrow=0, cut=0, look=0, focus=0, noise=0, jpeg=0, recoloured=0, moved=0
 )
 
 

@@ -1,0 +1,109 @@
+import numpy as np
+import pytest
+import torch
+
+from napari_deepheme.train.augment import ViewOptions
+from napari_deepheme.train.mixing import Mixer
+from napari_deepheme.train.patches import Patches
+from napari_deepheme.train.recipe import read_recipe
+from napari_deepheme.train.sampling import Sampler
+
+SIDE, INPUT = 144, 96
+HOME_GLASS, AWAY_GLASS = (230, 220, 210), (150, 160, 200)
+
+
+def patches(n: int = 24, away_from: int = 12, boxes: float = 40) -> Patches:
+    """Dark discs on the glass of two laboratories; the class is the laboratory."""
+    y, x = np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2
+    images = np.empty((n, SIDE, SIDE, 3), np.uint8)
+    images[:away_from], images[away_from:] = HOME_GLASS, AWAY_GLASS
+    images[:, np.hypot(y, x) < 16] = (80, 40, 110)
+    images[:, np.hypot(y - 60, x) < 8] = (200, 120, 120)  # a red cell beside it
+    home = np.arange(n) < away_from
+    return Patches(images, (~home).astype(np.int64), np.full((n, 2), boxes, np.float32), home)
+
+
+def mixer(cells: Patches) -> Mixer:
+    return Mixer(cells, np.arange(len(cells)), INPUT)
+
+
+def mixed(cells: Patches, seed: int = 0, **options: float) -> torch.Tensor:
+    still = ViewOptions(recoloured=0, moved=0).model_copy(update=options)
+    return mixer(cells).mixed(np.arange(len(cells)), still, np.random.default_rng(seed))
+
+
+def test_left_alone_cells_are_what_they_are():
+    cells = patches()
+    assert torch.equal(mixed(cells), torch.from_numpy(cells.images).permute(0, 3, 1, 2).float() / 255)
+
+
+def test_glass_no_longer_tells_the_laboratory():
+    cells = patches(n=200, away_from=100)
+    glass = mixed(cells, recoloured=0.5)[:, 0, 20, 20]
+    before = torch.from_numpy(cells.images[:, 20, 20, 0]).float() / 255
+    assert (before[:100] > before[100:]).all()
+    # most cells from elsewhere now lie on the glass of home, and some of home on that of elsewhere
+    assert (glass[100:] > 0.85).float().mean() > 0.6
+    assert (glass[:100] < 0.7).float().mean() > 0.2
+
+
+def test_cells_keep_their_middle_when_their_surroundings_change():
+    cells = patches()
+    result = mixed(cells, moved=1.0)
+    plain = mixed(cells)
+    middle = slice(SIDE // 2 - 10, SIDE // 2 + 10)
+    assert torch.allclose(result[:, :, middle, middle], plain[:, :, middle, middle], atol=1e-5)
+    changed = (result - plain).abs().amax(dim=(1, 2, 3))
+    assert (changed > 0.1).float().mean() > 0.7
+
+
+def test_cells_whose_extent_is_not_known_keep_their_surroundings():
+    cells = patches(boxes=np.nan)
+    assert torch.equal(mixed(cells, moved=1.0), mixed(cells))
+
+
+def test_cells_of_one_laboratory_alone_are_mixed_too():
+    cells = patches(away_from=24)
+    assert mixed(cells, moved=1.0, recoloured=1.0).isfinite().all()
+
+
+def test_only_cells_that_are_trained_on_are_ever_shown():
+    cells = patches()
+    cells.images[12:] = 7  # black all over: as surroundings it would be seen at once
+    some = Mixer(cells, np.arange(12), INPUT)
+    options = ViewOptions(moved=1.0, recoloured=1.0)
+    views = [some.mixed(np.arange(12), options, np.random.default_rng(seed)) for seed in range(10)]
+    assert max(float((view < 0.1).float().mean(dim=(1, 2, 3)).max()) for view in views) < 0.2
+
+
+@pytest.fixture
+def sampler() -> Sampler:
+    recipe = read_recipe("small").model_copy(update={"batch_size": 8})
+    cells = patches(n=60, away_from=50)
+    return Sampler(cells, (np.arange(5, 60), np.arange(5)), recipe, seed=3)
+
+
+def test_the_same_epoch_gives_the_same_batches_and_another_gives_others(sampler):
+    first, again, other = (next(sampler.batches(epoch)) for epoch in (0, 0, 1))
+    assert torch.equal(first[0], again[0])
+    assert not torch.equal(first[0], other[0])
+    assert first[0].shape == (8, 3, INPUT, INPUT)
+
+
+def test_rare_classes_are_drawn_more_often_than_they_occur(sampler):
+    labels = torch.cat([labels for epoch in range(20) for _, labels in sampler.batches(epoch)])
+    # 10 of 55 cells; by the root of the sizes 0.32 of the draws
+    assert labels.float().mean().item() == pytest.approx(0.32, abs=0.06)
+
+
+def test_validation_cells_are_judged_as_they_are(sampler):
+    class ByGlass(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, images):
+            glass = images[:, 0, 2, 2]
+            return torch.stack([glass, -glass], dim=1)  # class 0 where the glass is bright
+
+    assert sampler.accuracy(ByGlass()) == 1.0
