@@ -25,7 +25,7 @@ from napari_deepheme.classify.bundle import EMBEDDED, Device
 from napari_deepheme.classify.ensemble import torch_device
 from napari_deepheme.jobs import Progress, drain
 from napari_deepheme.taxonomy import PBC_11
-from napari_deepheme.train.bundling import HeldBack, Provenance, make_ensemble
+from napari_deepheme.train.bundling import Parts, Provenance, make_ensemble, some
 from napari_deepheme.train.dataset import Box, TrainingImage
 from napari_deepheme.train.patches import Patches, patch_px, read_patches
 from napari_deepheme.train.recipe import Recipe, read_recipe
@@ -139,7 +139,7 @@ def main() -> None:
         notes=NOTES,
         record=recipe.model_copy(update={"start": Path(recipe.start).name}).to_toml(),
     )
-    parts = HeldBack(cells.take(held), val)
+    parts = Parts(cells.take(some(learned)), cells.take(held), val)
     bundle = make_ensemble(trained, recipe, PBC_11, parts, provenance, arguments.out)
     print(bundle.card)
 

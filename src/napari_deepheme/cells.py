@@ -6,7 +6,7 @@ Coordinates are (y, x) in level-0 pixels with pixel centres at integers.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,7 +103,7 @@ class Cells:
 
     def take(self, index: NDArray[np.intp] | NDArray[np.bool_] | slice) -> Cells:
         """The cells at ``index``, in its order."""
-        return Cells(*(getattr(self, field.name)[index] for field in fields(self)))
+        return Cells(*(getattr(self, column.name)[index] for column in fields(self)))
 
     @classmethod
     def empty(cls) -> Cells:
@@ -115,7 +115,9 @@ class Cells:
         """All cells of ``parts``, in order."""
         if not parts:
             return cls.empty()
-        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
+        return cls(
+            *(np.concatenate([getattr(part, column.name) for part in parts]) for column in fields(cls))
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,14 +130,26 @@ class Predictions:
         Probabilities of each member, before the temperature; each row sums to one.
     mean : ndarray of float32, shape (n, k)
         Calibrated ensemble probabilities: the members' mean, then the temperature.
+    distance : ndarray of float32, shape (n,), optional
+        From the cells the model learned from (see :mod:`napari_deepheme.classify.novelty`); NaN where the
+        model cannot tell.
     """
 
     members: NDArray[np.float32]
     mean: NDArray[np.float32]
+    distance: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "members", _frozen(self.members, np.float32))
         object.__setattr__(self, "mean", _frozen(self.mean, np.float32))
+        unknown = np.full(len(self.mean), np.nan, np.float32)
+        object.__setattr__(
+            self, "distance", _frozen(self.distance if len(self.distance) else unknown, np.float32)
+        )
+        if len(self.distance) != len(self.mean):
+            raise ValueError(
+                f"Predictions: {len(self.distance)} distances do not fit the mean {self.mean.shape}"
+            )
         if self.members.ndim != 3 or self.members.shape[1:] != self.mean.shape:
             raise ValueError(
                 f"Predictions: members {self.members.shape} do not fit the mean {self.mean.shape}"
@@ -146,7 +160,7 @@ class Predictions:
 
     def take(self, index: NDArray[np.intp] | NDArray[np.bool_] | slice) -> Predictions:
         """The cells at ``index``, in its order."""
-        return Predictions(self.members[:, index], self.mean[index])
+        return Predictions(self.members[:, index], self.mean[index], self.distance[index])
 
     @classmethod
     def concatenate(cls, parts: Sequence[Predictions]) -> Predictions:
@@ -154,6 +168,7 @@ class Predictions:
         return cls(
             np.concatenate([part.members for part in parts], axis=1),
             np.concatenate([part.mean for part in parts]),
+            np.concatenate([part.distance for part in parts]),
         )
 
 

@@ -59,7 +59,11 @@ def cells_table(analysis: Analysis, first_id: int = 1) -> pd.DataFrame:
     second, first = np.argsort(mean, axis=1, kind="stable")[:, -2:].T
     rows = np.arange(len(cells))
     doubt = uncertainty(analysis.predictions)
-    review = doubt.entropy > spec.review.threshold
+    doubtful = doubt.entropy > spec.review.threshold
+    # of the others, artefacts and the like, it is no news that they resemble no cell
+    counted = np.array([cell_class.counted for cell_class in spec.taxonomy.classes])[first]
+    far = np.inf if spec.ood is None else spec.ood.threshold
+    strange = counted & (analysis.predictions.distance > far)
     y, x = cells.yx.T
     columns: dict[str, NDArray[np.generic]] = {
         "cell_id": np.arange(first_id, first_id + len(cells)),
@@ -76,8 +80,8 @@ def cells_table(analysis: Analysis, first_id: int = 1) -> pd.DataFrame:
         "mutual_information": _rounded(doubt.mutual_information),
         "agreement": _rounded(doubt.agreement),
         "conformal_set": _sets(mean, codes, spec.conformal.threshold),
-        "needs_review": review,
-        "review_reason": np.where(review, f"entropy above {spec.review.threshold:.2f}", "").astype(object),
+        "needs_review": doubtful | strange,
+        "review_reason": _reasons(doubtful, strange, spec.review.threshold),
         "label": codes[first],
         "label_source": np.full(len(cells), "model", dtype=object),
         "region": np.array([region.name for region in analysis.regions], dtype=object)[cells.region],
@@ -85,6 +89,15 @@ def cells_table(analysis: Analysis, first_id: int = 1) -> pd.DataFrame:
     }
     probabilities = {f"{PROBABILITY}{code}": _rounded(mean[:, k]) for k, code in enumerate(codes)}
     return pd.DataFrame(columns | probabilities)
+
+
+def _reasons(
+    doubtful: NDArray[np.bool_], strange: NDArray[np.bool_], threshold: float
+) -> NDArray[np.object_]:
+    entropy, unlike = f"entropy above {threshold:.2f}", "unlike the cells learned from"
+    both = np.where(doubtful & strange, f"{entropy}; {unlike}", np.where(doubtful, entropy, unlike))
+    reasons: NDArray[np.object_] = np.where(doubtful | strange, both, "").astype(object)
+    return reasons
 
 
 def differential(table: pd.DataFrame, taxonomy: Taxonomy) -> Differential:

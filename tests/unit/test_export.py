@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -5,6 +6,7 @@ import pandas as pd
 import pytest
 
 from napari_deepheme.cells import Cells, Predictions, Region
+from napari_deepheme.classify.bundle import Novelty
 from napari_deepheme.errors import OutputError, TableError
 from napari_deepheme.export import (
     cells_table,
@@ -59,6 +61,23 @@ def test_calls_second_choices_and_conformal_sets(analysis):
     assert table["needs_review"].tolist() == [False, True, False]
     assert table["review_reason"].tolist() == ["", "entropy above 0.50", ""]
     assert table["label_source"].unique().tolist() == ["model"]
+
+
+def test_a_cell_unlike_those_learned_from_is_for_review_but_not_an_artefact(analysis):
+    distance = np.array([3.0, 3.0, 3.0], np.float32)
+    novelty = Novelty(file="novelty.safetensors", sha256="0" * 64, threshold=2.0, quantile=0.99)
+    strange = replace(
+        analysis,
+        bundle=analysis.bundle.model_copy(update={"ood": novelty}),
+        predictions=replace(analysis.predictions, distance=distance),
+    )
+    table = cells_table(strange)
+    assert table["needs_review"].tolist() == [True, True, False]
+    assert table["review_reason"].tolist() == [
+        "unlike the cells learned from",
+        "entropy above 0.50; unlike the cells learned from",
+        "",
+    ]
 
 
 def test_a_table_survives_its_file_unchanged(analysis, tmp_path):

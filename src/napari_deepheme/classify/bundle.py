@@ -89,6 +89,19 @@ class Conformal(_Part):
     coverage: float
 
 
+class Novelty(_Part):
+    """Features of the cells learned from (see :mod:`napari_deepheme.classify.novelty`).
+
+    A cell further from them than ``threshold`` is unlike what the model knows; ``quantile`` of the cells held
+    back lay within it.
+    """
+
+    file: FileName
+    sha256: Sha256
+    threshold: float
+    quantile: float
+
+
 class Training(_Part):
     """Where a model comes from and what was measured."""
 
@@ -125,6 +138,7 @@ class BundleSpec(_Part):
     temperature: Annotated[float, Field(gt=0)]
     review: Review
     conformal: Conformal
+    ood: Novelty | None = None
     training: Training
     licence: str
     self_test: SelfTest
@@ -180,9 +194,9 @@ def load_bundle(source: str | Path = DEFAULT_BUNDLE) -> Bundle:
     root = _root(source)
     spec = _read_spec(root)
     bundle = Bundle(spec, root)
-    for file, digest in [(m.file, m.sha256) for m in spec.members] + [
-        (spec.self_test.image, spec.self_test.sha256)
-    ]:
+    hashed = [(m.file, m.sha256) for m in spec.members] + [(spec.self_test.image, spec.self_test.sha256)]
+    hashed += [(spec.ood.file, spec.ood.sha256)] if spec.ood else []
+    for file, digest in hashed:
         if sha256(bundle.read(file)).hexdigest() != digest:
             raise BundleError(
                 f"Model bundle {root}: {file} is not the file it was made with (its SHA-256 differs); "

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import nn
 
 from napari_deepheme.cells import Predictions
 from napari_deepheme.classify.bundle import Bundle, Device, Head
-from napari_deepheme.classify.network import load_member
+from napari_deepheme.classify.network import features_and_logits, load_member
+from napari_deepheme.classify.novelty import NoveltyReference
 from napari_deepheme.classify.stain import stain_colours, stain_map
 from napari_deepheme.errors import BundleError, OptionError
 from napari_deepheme.stats.calibration import pool
@@ -49,6 +49,9 @@ class Ensemble:
         self.device = torch_device(device)
         self._members = [load_member(bundle, member, self.device) for member in bundle.spec.members]
         self._stain: torch.Tensor | None = None
+        self._novelty = None
+        if self.spec.ood is not None:
+            self._novelty = NoveltyReference.from_bytes(bundle.read(self.spec.ood.file))
         shape = (1, 3, 1, 1)
         self._mean = torch.tensor(self.spec.mean, device=self.device).view(shape)
         self._std = torch.tensor(self.spec.std, device=self.device).view(shape)
@@ -83,41 +86,52 @@ class Ensemble:
         crops : ndarray of uint8, shape (n, input_px, input_px, 3)
             At the bundle's µm/px.
         """
-        classes = len(self.spec.taxonomy.classes)
-        parts = [np.empty((len(self._members), 0, classes), np.float32)]
+        members, features = self._outputs(crops)
+        mean = pool(members, self.spec.temperature)
+        if self._novelty is None:
+            return Predictions(members, mean)
+        return Predictions(members, mean, self._novelty.distance(features))
+
+    def features(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """What each member makes of crops before its last layer, shape (m, n, d)."""
+        return self._outputs(crops)[1]
+
+    def _outputs(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Probabilities (m, n, k) and features (m, n, d), a batch after the other."""
+        parts: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
         start = 0
-        while start < len(crops):
+        while start < len(crops) or not parts:  # no crop at all still has its shape
             try:
-                parts.append(self._predict_batch(crops[start : start + self.batch_size]))
+                parts.append(self._batch(crops[start : start + self.batch_size]))
             except RuntimeError as err:
                 if self.batch_size == 1 or not _out_of_memory(err):
                     raise
                 self.batch_size //= 2
                 continue
-            start += len(crops[start : start + self.batch_size])
-        members = np.concatenate(parts, axis=1)
-        return Predictions(members, pool(members, self.spec.temperature))
+            start += len(parts[-1][0][0])
+        probabilities, features = (np.concatenate(each, axis=1) for each in zip(*parts, strict=True))
+        return probabilities, features
 
     @torch.inference_mode()
-    def _predict_batch(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def _batch(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         images = torch.from_numpy(np.ascontiguousarray(crops)).to(self.device).permute(0, 3, 1, 2)
         images = (self._in_colours_known(images.float() / 255) - self._mean) / self._std
         images = images.contiguous(memory_format=torch.channels_last)
-        outputs = torch.stack([self._probabilities(member, images) for member in self._members])
-        result: NDArray[np.float32] = outputs.cpu().numpy()
-        return result
+        features, logits = zip(
+            *(features_and_logits(member, images) for member in self._members), strict=True
+        )
+        probabilities = torch.stack([self._probabilities(each.float()) for each in logits])
+        return probabilities.cpu().numpy(), torch.stack(features).float().cpu().numpy()
 
     def _in_colours_known(self, images: torch.Tensor) -> torch.Tensor:
         if self._stain is None:
             return images
         density = -torch.log((images * 255 + 1) / 256)
-        density = torch.einsum("cd,ndhw->nchw", self._stain[:, :3], density) + self._stain[:, 3].view(
-            1, 3, 1, 1
-        )
+        turn, shift = self._stain[:, :3], self._stain[:, 3].view(1, 3, 1, 1)
+        density = torch.einsum("cd,ndhw->nchw", turn, density) + shift
         return ((torch.exp(-density) * 256 - 1) / 255).clamp(0, 1)
 
-    def _probabilities(self, member: nn.Module, images: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = member(images).float()
+    def _probabilities(self, logits: torch.Tensor) -> torch.Tensor:
         if self.spec.head is Head.SOFTMAX:
             return logits.softmax(dim=1)
         # independent scores, brought to one sum; a softmax of them would flatten every difference

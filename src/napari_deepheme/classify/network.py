@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Any
 
 import timm
 import torch
@@ -30,6 +31,15 @@ def build_network(architecture: Architecture, classes: int, *, pretrained: bool 
         return network
     classifier = nn.Sequential(nn.Linear(outputs, hidden), nn.ReLU(), nn.Linear(hidden, classes))
     return nn.Sequential(OrderedDict(network=network, classifier=classifier))
+
+
+def features_and_logits(network: nn.Module, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """What a network of :func:`build_network` has before its last layer (n, d), and its outputs (n, k)."""
+    parts = dict(network.named_children()) if isinstance(network, nn.Sequential) else {"network": network}
+    body: Any = parts["network"]  # timm's networks share these methods, but no type
+    features = body.forward_head(body.forward_features(images), pre_logits=True)
+    outputs = body.get_classifier()(features)
+    return features, parts["classifier"](outputs) if "classifier" in parts else outputs
 
 
 def load_member(bundle: Bundle, member: Member, device: torch.device) -> nn.Module:

@@ -35,6 +35,9 @@ def evaluate(
     match_stain: Annotated[
         bool, typer.Option(help="Show images to the model in the colours it was trained on.")
     ] = True,
+    skip_unknown: Annotated[
+        bool, typer.Option(help="Leave out images of classes the model has no class for.")
+    ] = False,
     report: Annotated[Path | None, typer.Option(help="HTML report with figures to write.")] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document and nothing else.")
@@ -51,6 +54,7 @@ def evaluate(
         ood=ood,
         device=device,
         match_stain=match_stain,
+        skip_unknown=skip_unknown,
     )
     from napari_deepheme.report import headline, write_report  # noqa: PLC0415  matplotlib takes a second
 

@@ -53,12 +53,21 @@ class ConformalScores:
 
 @dataclass(frozen=True, slots=True)
 class ForeignScores:
-    """How well doubt tells n foreign images from the set's (AUROC); mutual information needs members."""
+    """How well doubt tells n foreign images from the set's (AUROC).
+
+    Mutual information needs members, the distance a model that knows the features of its cells.
+    """
 
     n: int
     entropy: float
     mutual_information: float
     confidence: float
+    distance: float = math.nan
+
+    @property
+    def best_known(self) -> float:
+        """By distance, which tells best, or by entropy where it is not known."""
+        return self.entropy if math.isnan(self.distance) else self.distance
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,7 +155,7 @@ class Evaluation:
             "selective_accuracy": {f"{share:g}": value for share, value in self.selective_accuracy.items()},
             "conformal": None if self.conformal is None else asdict(self.conformal),
             "raters": None if self.raters is None else asdict(self.raters),
-            "ood_auroc": None if self.foreign is None else self.foreign.entropy,
+            "ood_auroc": None if self.foreign is None else self.foreign.best_known,
             "ood": None if self.foreign is None else asdict(self.foreign),
             "warnings": list(self.warnings),
         }

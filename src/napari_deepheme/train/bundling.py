@@ -7,6 +7,7 @@ import io
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 
@@ -21,14 +22,17 @@ from napari_deepheme.classify.bundle import (
     Bundle,
     BundleSpec,
     Conformal,
-    Device,
+    Member,
+    Novelty,
     Review,
+    SelfTest,
     Training,
     load_bundle,
     save_bundle,
 )
 from napari_deepheme.classify.ensemble import Ensemble
 from napari_deepheme.classify.making import named_members, save_tested, test_image
+from napari_deepheme.classify.novelty import NoveltyReference
 from napari_deepheme.classify.stain import StainColours, stain_colours
 from napari_deepheme.stats import calibration
 from napari_deepheme.stats.evaluation import Evaluation, LabelledPredictions
@@ -39,8 +43,10 @@ from napari_deepheme.train.patches import Patches
 from napari_deepheme.train.recipe import Recipe
 from napari_deepheme.train.snapshot import Step, Trained
 
-_STAIN_CELLS = 256
-RECIPE_FILE, TRACE_FILE = "training.toml", "learning-rate.csv"
+_STAIN_CELLS, _WITHIN = 256, 0.99
+MOST_LEARNED = 4000
+"""Cells learned from whose features are looked at; more would not change what is typical."""
+RECIPE_FILE, TRACE_FILE, NOVELTY_FILE = "training.toml", "learning-rate.csv", "novelty.safetensors"
 
 _CARD_FIGURES = {
     "accuracy": "accuracy",
@@ -83,9 +89,10 @@ class Provenance:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class HeldBack:
-    """Cells no member learned from: some to calibrate with, others to measure by."""
+class Parts:
+    """Cells that were learned from, and cells that were not: some to calibrate with, others to measure by."""
 
+    learned: Patches
     calibration: Patches
     test: Patches
 
@@ -94,7 +101,7 @@ def make_ensemble(
     trained: Trained,
     recipe: Recipe,
     taxonomy: Taxonomy,
-    held: HeldBack,
+    parts: Parts,
     provenance: Provenance,
     folder: Path,
 ) -> Bundle:
@@ -105,16 +112,39 @@ def make_ensemble(
     trained : Trained
     recipe : Recipe
     taxonomy : Taxonomy
-    held : HeldBack
+    parts : Parts
     provenance : Provenance
     folder : Path
         Replaced when the bundle is whole.
     """
     partial = folder.with_name(f"{folder.name}.partial")
-    contents, entries = named_members([_half(file) for file in trained.members])
+    contents, members = named_members([_half(file) for file in trained.members])
     image, self_test = test_image(recipe.input_px, len(taxonomy.classes))
     contents |= image | {RECIPE_FILE: provenance.record.encode(), TRACE_FILE: _csv(trained.trace)}
-    spec = BundleSpec(
+    spec = _uncalibrated(recipe, taxonomy, provenance).model_copy(
+        update={"members": members, "self_test": self_test, "stain": _stain(parts.calibration, recipe)}
+    )
+    save_bundle(partial, spec, contents)
+    ensemble = Ensemble(load_bundle(partial), checked=False)
+    on_calibration = ensemble.predict(parts.calibration.crops(recipe.input_px))
+    spec = _calibrated(spec, on_calibration, parts.calibration.labels)
+    contents[NOVELTY_FILE], novelty = _novelty(ensemble, parts, taxonomy)
+    on_test = ensemble.predict(parts.test.crops(recipe.input_px))
+    evaluation = _measured(spec, on_test.members, parts.test.labels)
+    training = spec.training.model_copy(update={"metrics": _metrics(evaluation)})
+    spec = spec.model_copy(update={"training": training, "ood": novelty})
+    contents[CARD_FILE] = _card(spec, evaluation, provenance, recipe).encode()
+    save_tested(partial, spec, contents)
+    if folder.exists():
+        shutil.rmtree(folder)
+    partial.replace(folder)
+    return load_bundle(folder)
+
+
+def _uncalibrated(recipe: Recipe, taxonomy: Taxonomy, provenance: Provenance) -> BundleSpec:
+    """What is known before a member is; the placeholders are filled in one by one."""
+    nothing = SelfTest(image="none", sha256="0" * 64, expected=())
+    return BundleSpec(
         name=provenance.name,
         version=provenance.version,
         architecture=recipe.architecture,
@@ -123,9 +153,8 @@ def make_ensemble(
         mpp=recipe.mpp,
         mean=recipe.mean,
         std=recipe.std,
-        stain=_stain(held.calibration, recipe),
         taxonomy=taxonomy,
-        members=entries,
+        members=(Member(file="none", sha256="0" * 64, cycle=0),),
         temperature=1.0,
         review=Review(threshold=0.0, risk=recipe.risk, confidence=recipe.confidence),
         conformal=Conformal(threshold=0.0, coverage=recipe.coverage),
@@ -133,24 +162,23 @@ def make_ensemble(
             data=provenance.data, licence=provenance.licence, split=provenance.split, metrics={}
         ),
         licence=provenance.licence,
-        self_test=self_test,
+        self_test=nothing,
     )
-    save_bundle(partial, spec, contents)
-    ensemble = Ensemble(load_bundle(partial), Device.AUTO, checked=False)
-    spec = _calibrated(
-        spec, ensemble.predict(held.calibration.crops(recipe.input_px)), held.calibration.labels
-    )
-    members_on_test = ensemble.predict(held.test.crops(recipe.input_px)).members
-    evaluation = _measured(spec, members_on_test, held.test.labels)
-    metrics = {name: evaluation.scores[name] for name in _CARD_FIGURES} | {"cells": float(evaluation.n)}
-    metrics |= {f"accuracy of member {i}": m["accuracy"] for i, m in enumerate(evaluation.members)}
-    spec = spec.model_copy(update={"training": spec.training.model_copy(update={"metrics": metrics})})
-    contents[CARD_FILE] = _card(spec, evaluation, provenance, recipe).encode()
-    save_tested(partial, spec, contents)
-    if folder.exists():
-        shutil.rmtree(folder)
-    partial.replace(folder)
-    return load_bundle(folder)
+
+
+def _metrics(evaluation: Evaluation) -> dict[str, float]:
+    """The figures of the card, for programs."""
+    metrics = {"cells": float(evaluation.n)} | {name: evaluation.scores[name] for name in _CARD_FIGURES}
+    members = {f"accuracy of member {i}": m["accuracy"] for i, m in enumerate(evaluation.members)}
+    return metrics | members
+
+
+def some(index: NDArray[np.intp]) -> NDArray[np.intp]:
+    """At most :data:`MOST_LEARNED` of the cells learned from, evenly drawn."""
+    chosen: NDArray[np.intp] = index[
+        np.linspace(0, len(index) - 1, min(len(index), MOST_LEARNED)).astype(int)
+    ]
+    return chosen
 
 
 def _stain(calibration: Patches, recipe: Recipe) -> StainColours | None:
@@ -164,6 +192,23 @@ def _half(file: Path) -> bytes:
     """Weights as a bundle holds them: float16."""
     weights = load_file(file).items()
     return save({name: value.half() if value.is_floating_point() else value for name, value in weights})
+
+
+def _novelty(ensemble: Ensemble, parts: Parts, taxonomy: Taxonomy) -> tuple[bytes, Novelty]:
+    """Features of the counted cells learned from, and how far those held back lie from them."""
+    counted = np.array([cell_class.counted for cell_class in taxonomy.classes])
+    px = ensemble.spec.input_px
+    learned = parts.learned.take(np.flatnonzero(counted[parts.learned.labels]))
+    held = parts.calibration.take(np.flatnonzero(counted[parts.calibration.labels]))
+    reference = NoveltyReference.of(ensemble.features(learned.crops(px)), learned.labels)
+    content = reference.to_bytes()
+    distance = reference.distance(ensemble.features(held.crops(px)))
+    return content, Novelty(
+        file=NOVELTY_FILE,
+        sha256=sha256(content).hexdigest(),
+        threshold=float(np.quantile(distance, _WITHIN)),
+        quantile=_WITHIN,
+    )
 
 
 def _csv(trace: Sequence[Step]) -> bytes:

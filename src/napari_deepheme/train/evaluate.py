@@ -23,6 +23,7 @@ from napari_deepheme.stats.scoring import evaluate_predictions
 from napari_deepheme.stats.uncertainty import uncertainty
 from napari_deepheme.taxonomy import Taxonomy, codes_meant
 from napari_deepheme.train.folders import (
+    LabelledImage,
     PredictedImages,
     check_mpp,
     image_files,
@@ -54,6 +55,8 @@ class EvaluateOptions:
     device : Device
     match_stain : bool
         Whether the images of a folder, as those of one slide, take the colours the model was trained on.
+    skip_unknown : bool
+        Whether images of classes the model has no class for are left out, rather than an error.
     replicates : int
         Bootstrap resamples for the 95 % intervals.
     """
@@ -67,6 +70,7 @@ class EvaluateOptions:
     ood: Path | None = None
     device: Device = Device.AUTO
     match_stain: bool = True
+    skip_unknown: bool = False
     replicates: int = 1000
 
     def __post_init__(self) -> None:
@@ -135,7 +139,7 @@ def read_predictions(predictions: Path, truth: Path) -> LabelledPredictions:
 def _evaluate_folder(options: EvaluateOptions, bundle: Bundle) -> Job[Evaluation]:
     folder, mpp, spec = options.dataset or Path(), options.mpp or np.nan, bundle.spec
     check_mpp(mpp)
-    images = labelled_images(folder, spec.taxonomy)
+    images, skipped = _known(labelled_images(folder, spec.taxonomy), spec.taxonomy, options)
     classes = shared_classes([image.label for image in images], spec.taxonomy, str(folder))
     # all that is given is looked at before the model runs, which can take hours
     foreign_files = None if options.ood is None else image_files(options.ood)
@@ -168,7 +172,25 @@ def _evaluate_folder(options: EvaluateOptions, bundle: Bundle) -> Job[Evaluation
         raters=None if raters is None else Raters(raters.names, raters.labels[:, kept]),
         replicates=options.replicates,
     )
-    return replace(evaluation, foreign=foreign, warnings=_warnings(found, len(images), options, spec))
+    return replace(
+        evaluation, foreign=foreign, warnings=(*skipped, *_warnings(found, len(images), options, spec))
+    )
+
+
+def _known(
+    images: list[LabelledImage], taxonomy: Taxonomy, options: EvaluateOptions
+) -> tuple[list[LabelledImage], tuple[str, ...]]:
+    """The images whose class the model can name, if the others are to be left out, and a word on those."""
+    unknown = {label for label in {i.label for i in images} if not codes_meant(label, taxonomy)}
+    if not options.skip_unknown or not unknown:
+        return images, ()
+    known = [image for image in images if image.label not in unknown]
+    if not known:
+        raise OptionError(f"{options.dataset}: the model has no class for any of {listed(sorted(unknown))}.")
+    left = len(images) - len(known)
+    return known, (
+        f"{left} images of {', '.join(sorted(unknown))} are left out: the model has no such class",
+    )
 
 
 def _matched(
@@ -214,12 +236,14 @@ def _rater_labels(where: str, labels: list[str], taxonomy: Taxonomy) -> list[int
 def _foreign(known: Predictions, foreign: Predictions) -> ForeignScores:
     one, other = uncertainty(known), uncertainty(foreign)
     several = len(known.members) > 1
+    far = known.distance.astype(np.float64), foreign.distance.astype(np.float64)
     sure = (1 - p.mean.max(axis=1).astype(np.float64) for p in (known, foreign))
     return ForeignScores(
         n=len(foreign),
         entropy=auroc(one.entropy, other.entropy),
         mutual_information=auroc(one.mutual_information, other.mutual_information) if several else np.nan,
         confidence=auroc(*sure),
+        distance=auroc(*far) if np.isfinite(far[0]).all() else np.nan,
     )
 
 

@@ -19,7 +19,7 @@ from napari_deepheme.classify.ensemble import torch_device
 from napari_deepheme.errors import OptionError
 from napari_deepheme.jobs import Job, Progress
 from napari_deepheme.taxonomy import Taxonomy
-from napari_deepheme.train.bundling import HeldBack, Provenance, make_ensemble
+from napari_deepheme.train.bundling import Parts, Provenance, make_ensemble, some
 from napari_deepheme.train.dataset import TrainingImage, read_dataset
 from napari_deepheme.train.duplicates import duplicate_groups, read_thumbnails, refuse_crossing
 from napari_deepheme.train.folders import check_mpp
@@ -123,7 +123,7 @@ def train(options: TrainOptions) -> Job[Training]:
         _joined(trainings),
         recipe,
         taxonomy,
-        HeldBack(patches.take(plan.calibration), patches.take(plan.test)),
+        Parts(*(patches.take(index) for index in (some(plan.train), plan.calibration, plan.test))),
         _provenance(options, plan, record),
         options.out,
     )

@@ -1,13 +1,24 @@
 import json
+import shutil
+from hashlib import sha256
 
 import numpy as np
 import pytest
 import torch
 from conftest import MEAN, STD, make_bundle
 
-from napari_deepheme.classify.bundle import SPEC_FILE, Device, Head, load_bundle
+from napari_deepheme.classify.bundle import (
+    SPEC_FILE,
+    Architecture,
+    Device,
+    Head,
+    Novelty,
+    load_bundle,
+    save_bundle,
+)
 from napari_deepheme.classify.ensemble import Ensemble
-from napari_deepheme.classify.network import build_network, load_member
+from napari_deepheme.classify.network import build_network, features_and_logits, load_member
+from napari_deepheme.classify.novelty import NoveltyReference
 from napari_deepheme.errors import BundleError, OptionError
 
 
@@ -50,14 +61,14 @@ def test_batches_do_not_change_what_a_cell_is(toy_bundle, crops):
 )
 def test_out_of_memory_halves_the_batch_and_goes_on(toy_bundle, crops, monkeypatch, fault):
     ensemble = Ensemble(toy_bundle, Device.CPU, batch_size=4)
-    run = ensemble._predict_batch
+    run = ensemble._batch
 
     def tight(batch: np.ndarray) -> np.ndarray:
         if len(batch) > 2:
             raise fault
         return run(batch)
 
-    monkeypatch.setattr(ensemble, "_predict_batch", tight)
+    monkeypatch.setattr(ensemble, "_batch", tight)
     assert len(ensemble.predict(crops)) == 5
     assert ensemble.batch_size == 2
 
@@ -68,7 +79,7 @@ def test_other_faults_of_torch_are_not_taken_for_a_full_memory(toy_bundle, crops
     def broken(batch: np.ndarray) -> np.ndarray:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
-    monkeypatch.setattr(ensemble, "_predict_batch", broken)
+    monkeypatch.setattr(ensemble, "_batch", broken)
     with pytest.raises(RuntimeError, match="mat1"):
         ensemble.predict(crops)
 
@@ -118,3 +129,40 @@ def test_the_embedded_ensemble_passes_its_self_test():
     )
     assert parameters <= 5e6
     assert ensemble.device.type == "cpu"
+
+
+def test_features_and_outputs_are_those_of_the_whole_network(crops):
+    for architecture in (
+        Architecture(name="test_resnet"),
+        Architecture(name="regnety_002"),
+        Architecture(name="test_resnet", classifier=(7, 5)),
+    ):
+        network = build_network(architecture, 11).eval()
+        images = torch.from_numpy(crops[:2]).permute(0, 3, 1, 2).float() / 255
+        with torch.inference_mode():
+            features, logits = features_and_logits(network, images)
+            torch.testing.assert_close(logits, network(images))
+        assert features.shape[0] == 2
+
+
+def test_a_bundle_that_knows_its_cells_tells_how_far_others_are(
+    toy_bundle, toy_bundle_folder, crops, tmp_path
+):
+    plain = Ensemble(toy_bundle, Device.CPU)
+    assert np.isnan(plain.predict(crops).distance).all()
+    rng = np.random.default_rng(0)
+    many = rng.integers(100, 140, (60, 96, 96, 3), np.uint8)
+    content = NoveltyReference.of(plain.features(many), np.repeat([0, 1], 30)).to_bytes()
+    folder = tmp_path / "knowing"
+    shutil.copytree(toy_bundle_folder, folder)
+    (folder / "novelty.safetensors").write_bytes(content)
+    novelty = Novelty(
+        file="novelty.safetensors", sha256=sha256(content).hexdigest(), threshold=2.0, quantile=0.99
+    )
+    save_bundle(folder, toy_bundle.spec.model_copy(update={"ood": novelty}), {})
+    knowing = Ensemble(load_bundle(folder), Device.CPU)
+    alike, unlike = knowing.predict(many).distance, knowing.predict(crops).distance
+    assert unlike.min() > alike.max()
+    (folder / "novelty.safetensors").write_bytes(content + b" ")
+    with pytest.raises(BundleError, match="SHA-256 differs"):
+        load_bundle(folder)

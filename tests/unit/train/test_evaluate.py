@@ -1,3 +1,5 @@
+import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -208,6 +210,25 @@ def test_folders_the_model_has_no_class_for_are_named(labelled, toy_bundle_folde
     paint(labelled / "Unicorn" / "x.png")
     with pytest.raises(TaxonomyError, match="means BLA, Unicorn"):
         evaluated(dataset=labelled, model=str(toy_bundle_folder), mpp=0.25)
+
+
+def test_folders_the_model_has_no_class_for_are_left_out_when_asked(labelled, toy_bundle_folder):
+    for i in range(2):
+        paint(labelled / "BLA" / f"BLA_{i}.png", seed=i)
+    found = evaluated(dataset=labelled, model=str(toy_bundle_folder), mpp=0.25, skip_unknown=True)
+    assert found.n == 6
+    assert found.warnings == ("2 images of BLA are left out: the model has no such class",)
+
+
+def test_too_few_images_to_measure_the_stain_are_said(labelled, toy_bundle_folder, tmp_path):
+    stained = tmp_path / "stained"
+    shutil.copytree(toy_bundle_folder, stained)
+    spec = json.loads((stained / "bundle.json").read_text())
+    spec["stain"] = {"glass": [0, 0.1, 0.2], "red_cell": [0.2, 0.3, 0.2], "nucleus": [1.2, 1.8, 0.5]}
+    (stained / "bundle.json").write_text(json.dumps(spec))
+    found = evaluated(dataset=labelled, model=str(stained), mpp=0.25)
+    assert "stain could not be measured" in found.warnings[0]
+    assert evaluated(dataset=labelled, model=str(stained), mpp=0.25, match_stain=False).warnings == ()
 
 
 def test_crops_are_brought_to_the_models_scale_about_the_middle(toy_bundle, tmp_path):

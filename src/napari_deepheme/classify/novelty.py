@@ -1,0 +1,71 @@
+"""How unlike the cells a model learned from a cell is. No torch here.
+
+Mahalanobis distance, in the features before the last layer, to the nearest class (Lee et al. 2018,
+arXiv:1807.03888, without its input noise and layer weights), averaged over the members.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load, save
+
+_SHRINKAGE = 1e-3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NoveltyReference:
+    """Features of the cells learned from, for m members with d features each.
+
+    Attributes
+    ----------
+    whitening : ndarray of float32, shape (m, d, d)
+        Features times this have unit covariance within the classes.
+    centres : ndarray of float32, shape (m, k, d)
+        Means of the classes, whitened.
+    """
+
+    whitening: NDArray[np.float32]
+    centres: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, features: NDArray[np.float32], labels: NDArray[np.int64]) -> NoveltyReference:
+        """Reference from features (m, n, d) of n cells and their classes (n,)."""
+        pairs = [_reference(member.astype(np.float64), labels) for member in features]
+        whitening, centres = zip(*pairs, strict=True)
+        return cls(np.stack(whitening).astype(np.float32), np.stack(centres).astype(np.float32))
+
+    def distance(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Distance (n,) of cells with features (m, n, d), in standard deviations a feature."""
+        total = np.zeros(features.shape[1])
+        for member, whitening, centres in zip(features, self.whitening, self.centres, strict=True):
+            white = member @ whitening
+            gaps = (white**2).sum(1)[:, None] + (centres**2).sum(1) - 2 * white @ centres.T
+            total += np.sqrt(np.maximum(gaps.min(axis=1), 0) / white.shape[1])
+        return (total / len(features)).astype(np.float32)
+
+    def to_bytes(self) -> bytes:
+        """As a file of a bundle: safetensors."""
+        return save({"whitening": self.whitening, "centres": self.centres})
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> NoveltyReference:
+        """What :meth:`to_bytes` wrote."""
+        arrays = load(content)
+        return cls(arrays["whitening"], arrays["centres"])
+
+
+def _reference(
+    features: NDArray[np.float64], labels: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    classes = np.unique(labels)
+    means = np.stack([features[labels == k].mean(axis=0) for k in classes])
+    within = features - means[np.searchsorted(classes, labels)]
+    covariance = within.T @ within / len(within)
+    d = len(covariance)
+    # few cells leave directions without any spread; a little of the mean spread goes to each
+    covariance += np.eye(d) * (_SHRINKAGE * np.trace(covariance) / d + np.finfo(np.float32).tiny)
+    whitening = np.linalg.cholesky(np.linalg.inv(covariance))
+    return whitening, means @ whitening
