@@ -25,6 +25,7 @@ lint: .venv/installed
 benchmark: .venv/installed
 	$(BIN)/python -m benchmarks.slide_seconds
 	$(BIN)/python -m benchmarks.large_slide
+	$(BIN)/python -m benchmarks.training_speed
 
 .venv/installed: pyproject.toml constraints.txt
 	scripts/setup.sh environment
