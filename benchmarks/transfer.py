@@ -1,0 +1,144 @@
+"""How a model fares away from home: other backgrounds, another laboratory, cells it never saw.
+
+python -m benchmarks.transfer [MODEL] [DATA]      DATA is ../shared/data
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from napari_deepheme import load_bundle, open_slide
+from napari_deepheme.cells import Predictions
+from napari_deepheme.classify.bundle import BundleSpec
+from napari_deepheme.classify.ensemble import Ensemble
+from napari_deepheme.jobs import drain
+from napari_deepheme.stats.calibration import expected_calibration_error
+from napari_deepheme.stats.metrics import auroc
+from napari_deepheme.stats.uncertainty import uncertainty
+from napari_deepheme.train.augment import ViewOptions
+from napari_deepheme.train.dataset import Box, TrainingImage
+from napari_deepheme.train.mixing import Mixer
+from napari_deepheme.train.patches import Patches, read_patches
+
+COARSE = {
+    "NEUTROPHIL": ("M5", "M6"),
+    "EOSINOPHIL": ("E4",),
+    "BASOPHIL": ("B2",),
+    "LYMPHOCYTE": ("L2",),
+    "MONOCYTE": ("MO2",),
+}
+GREY = 12  # the two backgrounds of the set: in one red is hardly brighter than blue
+
+
+def crops(rows: Iterable[tuple[Path, float, float]], mpp: float, spec: BundleSpec) -> np.ndarray:
+    found = []
+    for path, y, x in rows:
+        with open_slide(path, mpp=mpp) as field:
+            found.append(field.read((y, x), (spec.input_px, spec.input_px), spec.mpp))
+    return np.stack(found)
+
+
+def home(data: Path, ensemble: Ensemble, work: Path) -> Patches:
+    index, spec = pd.read_csv(data / "pbc" / "index.csv"), ensemble.spec
+    images = [
+        TrainingImage(
+            data / "pbc" / row.path,
+            row.source_class,
+            spec.taxonomy.resolve([row.source_class])[0],
+            box=Box(row.box_cx, row.box_cy, row.box_w, row.box_h),
+        )
+        for row in index[index["split"] == "val"].itertuples()
+    ]
+    return drain(read_patches(images, spec.taxonomy, 0.20, (spec.input_px, spec.mpp), work))
+
+
+def show(name: str, right: np.ndarray, more: str = "") -> None:
+    print(f"{name:46} {right.mean():.3f}  ({len(right)} cells) {more}")
+
+
+def backgrounds(ensemble: Ensemble, cells: Patches) -> Predictions:
+    px = ensemble.spec.input_px
+    plain = cells.crops(px)
+    found = ensemble.predict(plain)
+    right = found.mean.argmax(1) == cells.labels
+    best = max((m.argmax(1) == cells.labels).mean() for m in found.members)
+    ece = expected_calibration_error(found.mean, cells.labels)
+    show("pbc/val", right, f"best member {best:.3f}, ECE {ece:.3f}")
+    glass = np.quantile(plain.reshape(len(plain), -1, 3), 0.9, axis=1)
+    grey = glass[:, 0] - glass[:, 2] < GREY
+    show("  on the peach background", right[~grey])
+    show("  on the grey background", right[grey])
+    everything = np.arange(len(cells))
+    mixer = Mixer(cells, everything, px)
+    options = ViewOptions(recoloured=0, moved=1)
+    swapped = mixer.mixed(everything, options, np.random.default_rng(0)).permute(0, 2, 3, 1).numpy() * 255
+    masked = cells.images.astype(np.float32)
+    y, x = np.mgrid[: masked.shape[1], : masked.shape[1]] - (masked.shape[1] - 1) / 2
+    for i, (height, width) in enumerate(cells.boxes):
+        masked[i, np.hypot(y / (height / 2 + 3), x / (width / 2 + 3)) > 1] = glass[i]
+    for name, images in (("masked", masked), ("swapped", swapped)):
+        other = Patches(images.round().astype(np.uint8), cells.labels, cells.boxes, cells.home)
+        show(f"  background {name}", ensemble.predict(other.crops(px)).mean.argmax(1) == cells.labels)
+    return found
+
+
+def elsewhere(data: Path, ensemble: Ensemble) -> Predictions:
+    folder, codes = data / "fields" / "bccd", ensemble.spec.taxonomy.codes
+    boxes = pd.read_csv(folder / "boxes.csv").query("label == 'WBC'").copy()
+    boxes["area"] = (boxes["xmax"] - boxes["xmin"]) * (boxes["ymax"] - boxes["ymin"])
+    largest = boxes.sort_values("area").groupby("image").last()
+    classes = pd.read_csv(folder / "classes.csv").set_index("image")["class"]
+    cells = largest.loc[classes.index]
+    middle = (cells[["ymin", "xmin"]].to_numpy() + cells[["ymax", "xmax"]].to_numpy()) / 2
+    rows = [(folder / name, *yx) for name, yx in zip(classes.index, middle, strict=True)]
+    images = crops(rows, 0.07, ensemble.spec)
+    groups = [[codes.index(code) for code in group] for group in COARSE.values()]
+    truth = np.array([list(COARSE).index(name) for name in classes])
+    for matched in (False, True):
+        if matched:
+            ensemble.match_stain(images)
+        found = ensemble.predict(images)
+        coarse = np.stack([found.mean[:, group].sum(1) for group in groups], axis=1)
+        coarse = np.column_stack([coarse, 1 - coarse.sum(1)])  # the last: none of the five
+        ece = expected_calibration_error(coarse, truth)
+        recall = ", ".join(
+            f"{n[:3]} {np.mean(coarse[truth == i].argmax(1) == i):.2f}" for i, n in enumerate(COARSE)
+        )
+        name = "stain matched" if matched else "as it is"
+        show(f"fields/bccd, five classes, {name}", coarse.argmax(1) == truth, f"ECE {ece:.3f}; {recall}")
+    return found
+
+
+def unseen(data: Path, ensemble: Ensemble) -> Predictions:
+    folder = data / "fields" / "segpc_eval_only"
+    cells = pd.read_csv(folder / "plasma_cells.csv")
+    middle = (cells[["ymin", "xmin"]].to_numpy() + cells[["ymax", "xmax"]].to_numpy()) / 2
+    rows = [(folder / name, *yx) for name, yx in zip(cells["image"], middle, strict=True)]
+    images = crops(rows, 0.20, ensemble.spec)
+    ensemble.match_stain(images)
+    return ensemble.predict(images)
+
+
+def main() -> None:
+    ensemble = Ensemble(load_bundle(sys.argv[1] if len(sys.argv) > 1 else "pbc-11"))
+    data = Path(sys.argv[2] if len(sys.argv) > 2 else "../shared/data")
+    with tempfile.TemporaryDirectory() as work:
+        known = backgrounds(ensemble, home(data, ensemble, Path(work)))
+    others = {"known classes, fields/bccd": elsewhere(data, ensemble), "plasma cells": unseen(data, ensemble)}
+    for name, found in others.items():
+        scores = [
+            (score, auroc(getattr(uncertainty(known), score), getattr(uncertainty(found), score)))
+            for score in ("entropy", "mutual_information")
+        ]
+        scores.append(("distance", auroc(known.distance, found.distance)))
+        print(f"{name} told from pbc/val, AUROC: ", ", ".join(f"{s} {value:.3f}" for s, value in scores))
+
+
+if __name__ == "__main__":
+    main()
