@@ -3,9 +3,9 @@
     python scripts/make_pbc11.py --work /tmp/pbc11 --start MEMBER.safetensors
 
 Recipe ``small``. Version 2 was started from a member of version 1 (commit 21e52e5; 48 epochs from scratch)
-that had been trained on for 46 epochs while the recipe took shape. Ten per cent of the training cells are held
-back for calibration; ``pbc/val`` is only looked at for the figures on the model card. Run it again and it goes
-on.
+that had been trained on for 46 epochs while the recipe took shape. Ten per cent of the training cells are
+held back for calibration; ``pbc/val`` is only looked at for the figures on the model card. Run it again and
+it goes on.
 """
 
 from __future__ import annotations
