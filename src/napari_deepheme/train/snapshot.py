@@ -142,7 +142,7 @@ class _Training:
         self.optimiser.load_state_dict(state["optimiser"])
         self.trace = [Step(int(c), int(e), rate, loss) for c, e, rate, loss in state["trace"]]
         self.accuracies = state["accuracies"]
-        self.mean = state["mean"]
+        self.mean = {name: value.cpu() for name, value in state["mean"].items()}
 
     def train_epoch(self, epoch: int) -> Job[None]:
         """One pass over the data."""

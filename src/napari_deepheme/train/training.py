@@ -13,6 +13,7 @@ import numpy as np
 import tomli_w
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from napari_deepheme.classify.bundle import Bundle, Device
 from napari_deepheme.classify.ensemble import torch_device
@@ -110,6 +111,8 @@ def train(options: TrainOptions) -> Job[Training]:
     """
     check_mpp(options.mpp)
     work = _work_folder(options)
+    yield Progress("Loading the network")
+    _network(options)  # before the images are read, which can take hours
     plan = yield from _planned(options)
     record = _record(options, plan)
     _claim(work, record, options)
@@ -179,10 +182,13 @@ def _folds(plan: _Plan, folds: int, seed: int) -> Iterator[Split]:
         yield Split(np.setdiff1d(plan.train, part), part, plan.by, ())
 
 
-def _train_fold(options: TrainOptions, patches: Patches, split: Split, work: Path) -> Job[Trained]:
-    device = torch_device(options.device)
+def _network(options: TrainOptions) -> nn.Module:
     torch.manual_seed(options.seed)
-    network = starting_network(options.recipe, len(options.taxonomy.classes), device)
+    return starting_network(options.recipe, len(options.taxonomy.classes), torch_device(options.device))
+
+
+def _train_fold(options: TrainOptions, patches: Patches, split: Split, work: Path) -> Job[Trained]:
+    network = _network(options)
     yield Progress("Preparing views")
     sampler = Sampler(patches, (split.train, split.val), options.recipe, options.seed)
     return (yield from train_snapshots(network, sampler, options.recipe, work, options.seed))

@@ -84,16 +84,17 @@ def test_the_rate_the_optimiser_steps_with_follows_the_formula_over_two_cycles(t
     assert rates[per_cycle - 1] < 0.01
 
 
+@pytest.mark.parametrize("keep", ["last", "best", "mean"])
 @pytest.mark.parametrize("killed_at", [2, 5, 13, 23])
-def test_a_killed_training_goes_on_to_the_same_weights_and_trace(tmp_path, killed_at):
-    whole = trained(tmp_path / "whole")
+def test_a_killed_training_goes_on_to_the_same_weights_and_trace(tmp_path, killed_at, keep):
+    whole = trained(tmp_path / "whole", keep=keep)
     data = Toy()
     data.stop_after = killed_at
     with pytest.raises(Killed):
-        trained(tmp_path / "killed", data)
+        trained(tmp_path / "killed", data, keep=keep)
     again = Toy()
     again.offset = (killed_at - 1) // 4
-    resumed = trained(tmp_path / "killed", again)
+    resumed = trained(tmp_path / "killed", again, keep=keep)
     assert again.seen < whole_steps(whole)
     assert resumed.trace == whole.trace
     assert resumed.accuracies == whole.accuracies
@@ -114,6 +115,18 @@ def test_the_last_epoch_or_the_best_of_a_cycle_becomes_the_member(tmp_path):
     # the second of three epochs was the best
     short = trained(tmp_path / "short", epochs=2, cycles=1, rate=0.1)
     assert short.accuracies == best.accuracies[:2]
+
+
+def test_the_mean_of_the_second_half_of_a_cycle_becomes_the_member(tmp_path):
+    last, mean = (
+        load_file(trained(tmp_path / keep, Toy((0.5,) * 4), cycles=1, epochs=4, keep=keep).members[0])
+        for keep in ("last", "mean")
+    )
+    state = torch.load(tmp_path / "last" / "state.pt", weights_only=True)
+    torch.testing.assert_close(last["2.weight"], state["network"]["2.weight"])
+    # the last epoch steps hardly at all, so the mean lies near it without being it
+    gap = (mean["2.weight"] - last["2.weight"]).abs().max()
+    assert 0 < gap < 0.1
 
 
 def test_a_snapshot_is_not_changed_by_later_cycles(tmp_path):
