@@ -84,12 +84,8 @@ class SummaryDock(QWidget):
         labels = _fingerprint(layer) if layer is not None else None
         if layer == self._layer and labels == self._shown_labels:
             return
-        if (
-            layer is not None
-            and layer == self._layer
-            and len(labels or b"") == len(self._shown_labels or b"")
-        ):
-            mark_edits(layer)  # as many cells as before: a label was changed in place
+        if layer is not None:
+            mark_edits(layer)  # also those made while cells still arrived
         self._layer, self._shown_labels = layer, labels
         if layer is None:
             self._show_nothing()
