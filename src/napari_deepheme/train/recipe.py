@@ -13,12 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_deepheme.classify.bundle import Architecture, Channels, Head
 from napari_deepheme.errors import OptionError
-from napari_deepheme.train.augment import ViewOptions
+from napari_deepheme.train.augment import Amount, Share, ViewOptions
 
 RECIPES = ("deepheme", "preprint", "munich", "small")
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Amount = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 
 

@@ -85,6 +85,9 @@ def test_an_embedded_bundle_is_whole_small_and_honest(name):
     size = sum(len(bundle.read(member.file)) for member in bundle.spec.members)
     assert size <= 30e6
     assert len(bundle.spec.members) >= 3
+    # without these two, another laboratory's slides and unknown cells would pass for home
+    assert bundle.spec.stain is not None
+    assert bundle.spec.ood is not None
     for words in ("peripheral blood", "blasts", "plasma cells", "Not for diagnosis", "CC BY 4.0"):
         assert words in bundle.card
 
