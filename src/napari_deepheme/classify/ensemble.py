@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from napari_deepheme.cells import Predictions
-from napari_deepheme.classify.bundle import Bundle, Device, Head
+from napari_deepheme.classify.bundle import Bundle, Head
 from napari_deepheme.classify.network import features_and_logits, load_member
 from napari_deepheme.classify.novelty import NoveltyReference
 from napari_deepheme.classify.stain import stain_colours, stain_map
-from napari_deepheme.errors import BundleError, OptionError
+from napari_deepheme.device import Device, torch_device
+from napari_deepheme.errors import BundleError
 from napari_deepheme.stats.calibration import pool
 
 _SELF_TEST_TOLERANCE = 0.02
@@ -154,19 +155,3 @@ def _out_of_memory(err: RuntimeError) -> bool:
     """CUDA has its own exception; MPS and the CPU allocator only have words."""
     words = ("out of memory", "can't allocate memory")
     return isinstance(err, torch.OutOfMemoryError) or any(word in str(err) for word in words)
-
-
-def torch_device(wanted: Device) -> torch.device:
-    """The device of a choice; :class:`OptionError` if torch cannot use it here."""
-    available = {
-        Device.CUDA: torch.cuda.is_available(),
-        Device.MPS: torch.backends.mps.is_available(),
-        Device.CPU: True,
-    }
-    if wanted is Device.AUTO:
-        return torch.device(next(device for device, there in available.items() if there).value)
-    if not available[wanted]:
-        raise OptionError(
-            f"Device {wanted.value} is not available to torch on this machine; use auto or cpu."
-        )
-    return torch.device(wanted.value)

@@ -15,20 +15,18 @@ from pathlib import Path
 import torch
 from safetensors.torch import save
 
-from napari_deepheme.classify.bundle import (
+from napari_deepheme.bundle import (
     CARD_FILE,
     Architecture,
-    Bundle,
-    BundleSpec,
     Channels,
-    Conformal,
-    Head,
     Member,
-    Review,
     SelfTest,
     Training,
+    named_members,
+    test_image,
 )
-from napari_deepheme.classify.making import named_members, save_tested, test_image
+from napari_deepheme.classify.bundle import Bundle, BundleSpec, Conformal, Head, Review
+from napari_deepheme.classify.making import save_tested
 from napari_deepheme.errors import BundleError
 from napari_deepheme.taxonomy import DEEPHEME_23, Taxonomy
 

@@ -12,7 +12,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import nn
 
-from napari_deepheme.classify.bundle import Architecture, Bundle, Member
+from napari_deepheme.bundle import Architecture, Member
+from napari_deepheme.classify.bundle import Bundle
 from napari_deepheme.errors import BundleError
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from napari_deepheme.classify.bundle import DEFAULT_BUNDLE, Device
+from napari_deepheme.classify.bundle import DEFAULT_BUNDLE
 from napari_deepheme.cli.printing import (
     RESEARCH_USE,
     print_json,
@@ -16,6 +16,7 @@ from napari_deepheme.cli.printing import (
     print_warning,
     with_bar,
 )
+from napari_deepheme.device import Device
 from napari_deepheme.export import check_folder
 from napari_deepheme.train.evaluate import EvaluateOptions
 from napari_deepheme.train.evaluate import evaluate as evaluate_job

@@ -84,6 +84,11 @@ def augment(
     """
     grid = _grid(len(patches), patches.shape[-1], size, options, generator)
     views = grid_sample(patches, grid, padding_mode="border", align_corners=False)
+    return another_look(views, options, generator)
+
+
+def another_look(views: torch.Tensor, options: ViewOptions, generator: torch.Generator) -> torch.Tensor:
+    """Images (n, 3, h, w), 0 to 1, as another stain, lamp, focus and camera would have shown them."""
     views = _look(views, options, generator).clamp(0, 1)
     return _camera(_focus(views, options, generator), options, generator)
 

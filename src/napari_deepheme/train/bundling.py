@@ -16,22 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save
 
-from napari_deepheme.cells import Predictions
-from napari_deepheme.classify.bundle import (
+from napari_deepheme.bundle import (
     CARD_FILE,
-    Bundle,
-    BundleSpec,
-    Conformal,
     Member,
-    Novelty,
-    Review,
     SelfTest,
     Training,
-    load_bundle,
+    named_members,
     save_bundle,
+    test_image,
 )
+from napari_deepheme.cells import Predictions
+from napari_deepheme.classify.bundle import Bundle, BundleSpec, Conformal, Novelty, Review, load_bundle
 from napari_deepheme.classify.ensemble import Ensemble
-from napari_deepheme.classify.making import named_members, save_tested, test_image
+from napari_deepheme.classify.making import save_tested
 from napari_deepheme.classify.novelty import NoveltyReference
 from napari_deepheme.classify.stain import StainColours, stain_colours
 from napari_deepheme.stats import calibration

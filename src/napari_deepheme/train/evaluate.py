@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from napari_deepheme.cells import Predictions
-from napari_deepheme.classify.bundle import DEFAULT_BUNDLE, Bundle, BundleSpec, Device, load_bundle
+from napari_deepheme.classify.bundle import DEFAULT_BUNDLE, Bundle, BundleSpec, load_bundle
+from napari_deepheme.device import Device
 from napari_deepheme.errors import OptionError, TableError
 from napari_deepheme.jobs import Job, Progress
 from napari_deepheme.stats.agreement import UNLABELLED, Raters

@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from napari_deepheme.classify.bundle import Architecture, Channels, Head
+from napari_deepheme.bundle import Architecture, Channels
+from napari_deepheme.classify.bundle import Head
 from napari_deepheme.errors import OptionError
 from napari_deepheme.train.augment import Amount, Share, ViewOptions
 

@@ -200,7 +200,7 @@ class _Training:
             kept = True
             weights = self.averaged(weights, within)
         if kept:
-            _replace(self.member_file(epoch // self.recipe.epochs), lambda f: save_file(weights, f))
+            replace_file(self.member_file(epoch // self.recipe.epochs), lambda f: save_file(weights, f))
         state = {
             "network": self.network.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -208,7 +208,7 @@ class _Training:
             "accuracies": self.accuracies,
             "mean": self.mean,
         }
-        _replace(self.work / "state.pt", lambda f: torch.save(state, f))
+        replace_file(self.work / "state.pt", lambda f: torch.save(state, f))
 
     def averaged(self, weights: Weights, within: int) -> Weights:
         """Mean of the weights after each epoch of the second half of the cycle (Izmailov et al. 2018)."""
@@ -263,7 +263,7 @@ def _weights(network: nn.Module) -> Weights:
     }
 
 
-def _replace(file: Path, write: Callable[[Path], None]) -> None:
+def replace_file(file: Path, write: Callable[[Path], None]) -> None:
     """Write a file whole or not at all."""
     partial = file.with_name(f"{file.name}.partial")
     write(partial)

@@ -47,7 +47,7 @@ def _from_imagenet(recipe: Recipe, classes: int) -> nn.Module:
 
 def _fill(network: nn.Module, file: Path, recipe: Recipe) -> None:
     """Take every tensor of the file that fits; the last layer of other classes stays untrained."""
-    weights, own = _read(file), network.state_dict()
+    weights, own = weights_of(file), network.state_dict()
     fitting = {
         name: value.float() if value.is_floating_point() else value
         for name, value in weights.items()
@@ -61,7 +61,8 @@ def _fill(network: nn.Module, file: Path, recipe: Recipe) -> None:
     network.load_state_dict(fitting, strict=False)
 
 
-def _read(file: Path) -> dict[str, torch.Tensor]:
+def weights_of(file: Path) -> dict[str, torch.Tensor]:
+    """Tensors of a file of weights, by name; :class:`OptionError` if it is none."""
     try:
         if file.suffix == ".safetensors":
             return load_file(file)

@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from napari_deepheme.classify.bundle import Bundle, Device
-from napari_deepheme.classify.ensemble import torch_device
+from napari_deepheme.classify.bundle import Bundle
+from napari_deepheme.device import Device, torch_device
 from napari_deepheme.errors import OptionError
 from napari_deepheme.jobs import Job, Progress
 from napari_deepheme.taxonomy import Taxonomy

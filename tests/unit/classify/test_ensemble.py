@@ -7,18 +7,12 @@ import pytest
 import torch
 from conftest import MEAN, STD, make_bundle
 
-from napari_deepheme.classify.bundle import (
-    SPEC_FILE,
-    Architecture,
-    Device,
-    Head,
-    Novelty,
-    load_bundle,
-    save_bundle,
-)
+from napari_deepheme.bundle import SPEC_FILE, Architecture, save_bundle
+from napari_deepheme.classify.bundle import Head, Novelty, load_bundle
 from napari_deepheme.classify.ensemble import Ensemble
 from napari_deepheme.classify.network import build_network, features_and_logits, load_member
 from napari_deepheme.classify.novelty import NoveltyReference
+from napari_deepheme.device import Device
 from napari_deepheme.errors import BundleError, OptionError
 
 

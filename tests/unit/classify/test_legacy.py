@@ -8,9 +8,10 @@ import torch
 import torchvision
 from torch import nn
 
-from napari_deepheme.classify.bundle import Device, Head
+from napari_deepheme.classify.bundle import Head
 from napari_deepheme.classify.ensemble import Ensemble
 from napari_deepheme.classify.legacy import ImportOptions, import_checkpoints
+from napari_deepheme.device import Device
 from napari_deepheme.errors import BundleError
 
 OPTIONS = ImportOptions()

@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from napari_deepheme.classify.bundle import Architecture
+from napari_deepheme.bundle import Architecture
 from napari_deepheme.jobs import drain
 from napari_deepheme.train import snapshot
 from napari_deepheme.train.recipe import Recipe

@@ -1,0 +1,248 @@
+"""The model bundle: a folder, or a zip of it, that holds all a model needs. No torch here.
+
+``bundle.json`` describes it, ``member-<i>.safetensors`` hold the weights, ``MODEL_CARD.md`` is for people.
+Nothing is ever unpickled, and every file is checked against its hash when the bundle is opened. What each
+kind of model adds is in ``classify/bundle.py`` and ``detect/bundle.py``.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from io import BytesIO
+from pathlib import Path
+from typing import Annotated, Generic, Literal, TypeVar
+
+import numpy as np
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from napari_deepheme.errors import BundleError
+
+EMBEDDED = Path(__file__).parent / "bundles"
+SPEC_FILE = "bundle.json"
+CARD_FILE = "MODEL_CARD.md"
+
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Channels = tuple[float, float, float]
+
+_TEST_FILE = "self-test.png"
+
+
+class Part(BaseModel):
+    """Something a bundle's description is made of."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class HashedFile(Part):
+    """A file of the bundle, and the hash it must have."""
+
+    file: FileName
+    sha256: Sha256
+
+
+class Architecture(Part):
+    """A network as timm builds it.
+
+    ``classifier`` (outputs of the network, hidden units) adds two fully connected layers with a ReLU between
+    them, as the first DeepHeme had.
+    """
+
+    name: str
+    kwargs: dict[str, bool | int | float | str] = {}
+    classifier: tuple[int, int] | None = None
+
+
+class Member(HashedFile):
+    """One network's weights, and the learning-rate cycle they ended."""
+
+    cycle: int
+
+
+class Training(Part):
+    """Where a model comes from and what was measured."""
+
+    data: str
+    licence: str
+    split: str
+    metrics: dict[str, float]
+
+
+class SelfTest(Part):
+    """An image with the numbers the bundle must give for it."""
+
+    image: FileName
+    sha256: Sha256
+    expected: tuple[float, ...]
+
+
+class Spec(Part):
+    """What ``bundle.json`` says of every kind of model."""
+
+    format_version: Literal[1] = 1
+    name: str
+    version: str
+    kind: str
+    architecture: Architecture
+    mpp: Annotated[float, Field(gt=0)]
+    mean: Channels
+    std: Channels
+    members: Annotated[tuple[Member, ...], Field(min_length=1)]
+    training: Training
+    licence: str
+    self_test: SelfTest
+
+    def hashed(self) -> Iterator[tuple[str, str]]:
+        """Names and hashes of the files it relies on."""
+        yield from ((member.file, member.sha256) for member in self.members)
+        yield self.self_test.image, self.self_test.sha256
+
+
+S_co = TypeVar("S_co", bound=Spec, covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenBundle(Generic[S_co]):
+    """An opened bundle whose files have been checked.
+
+    Attributes
+    ----------
+    spec : Spec
+    root : Path or zipfile.Path
+        The folder, or the zip, it was read from.
+    """
+
+    spec: S_co
+    root: Path | zipfile.Path
+
+    def read(self, file: str) -> bytes:
+        """Content of one file of the bundle; :class:`BundleError` if it is missing."""
+        return _content(self.root, file)
+
+    @property
+    def card(self) -> str:
+        """The model card, Markdown."""
+        return self.read(CARD_FILE).decode("utf-8")
+
+
+def embedded_bundles(kind: str = "classifier") -> tuple[str, ...]:
+    """Names of the bundles of a kind that come with the package."""
+    return tuple(sorted(name for name, spec in _embedded().items() if spec.kind == kind))
+
+
+def open_bundle(source: str | Path, spec_type: type[S_co]) -> OpenBundle[S_co]:
+    """Open a bundle and check every file against its hash.
+
+    Parameters
+    ----------
+    source : str or Path
+        Name of an embedded bundle, or a folder or zip that holds ``bundle.json``.
+    spec_type : type of Spec
+        The kind of model expected.
+
+    Raises
+    ------
+    BundleError
+        Not a bundle, of another kind, made by a newer version, or a file missing or altered.
+    """
+    root = _root(source)
+    found, wanted = _read_spec(root, _Kind).kind, spec_type.model_fields["kind"].default
+    if found != wanted:
+        raise BundleError(f"Model bundle {root} holds a {found}; expected a {wanted} here.")
+    spec = _read_spec(root, spec_type)
+    for file, digest in spec.hashed():
+        if sha256(_content(root, file)).hexdigest() != digest:
+            raise BundleError(
+                f"Model bundle {root}: {file} is not the file it was made with (its SHA-256 differs); "
+                "get the bundle again."
+            )
+    return OpenBundle(spec, root)
+
+
+def kind_of(source: str | Path) -> str:
+    """What kind of model a bundle holds: classifier or detector."""
+    return _read_spec(_root(source), _Kind).kind
+
+
+def save_bundle(folder: Path, spec: Spec, files: Mapping[str, bytes]) -> None:
+    """Write a bundle; ``files`` holds the members, the self-test image and the card by file name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    (folder / SPEC_FILE).write_text(spec.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def named_members(weights: Sequence[bytes]) -> tuple[dict[str, bytes], tuple[Member, ...]]:
+    """Contents by file name, and their entries in the bundle's description."""
+    contents = {f"member-{i}.safetensors": content for i, content in enumerate(weights)}
+    entries = (
+        Member(file=name, sha256=sha256(content).hexdigest(), cycle=i)
+        for i, (name, content) in enumerate(contents.items())
+    )
+    return contents, tuple(entries)
+
+
+def test_image(side_px: int, outputs: int) -> tuple[dict[str, bytes], SelfTest]:
+    """Noise of several sizes, which excites any network; its expected output is still to be filled in."""
+    rng = np.random.default_rng(0)
+    sizes = (3, 8, 24)
+    noise = [rng.random((n, n, 3)).repeat(side_px // n + 1, 0).repeat(side_px // n + 1, 1) for n in sizes]
+    pixels = np.mean([each[:side_px, :side_px] for each in noise], axis=0) * 255
+    png = BytesIO()
+    Image.fromarray(pixels.astype(np.uint8)).save(png, "PNG")
+    digest = sha256(png.getvalue()).hexdigest()
+    even = (1 / outputs,) * outputs
+    return {_TEST_FILE: png.getvalue()}, SelfTest(image=_TEST_FILE, sha256=digest, expected=even)
+
+
+class _Kind(BaseModel):
+    kind: str
+
+
+def _embedded() -> dict[str, _Kind]:
+    files = EMBEDDED.glob(f"*/{SPEC_FILE}")
+    return {file.parent.name: _Kind.model_validate_json(file.read_bytes()) for file in files}
+
+
+def _root(source: str | Path) -> Path | zipfile.Path:
+    path = EMBEDDED / source if str(source) in _embedded() else Path(source)
+    if zipfile.is_zipfile(path):
+        root = zipfile.Path(path)
+        folders = [entry for entry in root.iterdir() if entry.is_dir()]
+        # a zip of the folder itself, as file managers make it
+        return folders[0] if not (root / SPEC_FILE).exists() and len(folders) == 1 else root
+    return path
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def _read_spec(root: Path | zipfile.Path, model: type[M]) -> M:
+    file = root / SPEC_FILE
+    if not file.is_file():
+        raise BundleError(
+            f"Model bundle {root}: no {SPEC_FILE} there; expected a bundle's folder or zip, or one of the "
+            f"embedded names ({', '.join(sorted(_embedded()))})."
+        )
+    try:
+        return model.model_validate_json(file.read_bytes())
+    except ValidationError as err:
+        first = err.errors()[0]
+        where = ".".join(str(step) for step in first["loc"]) or SPEC_FILE
+        raise BundleError(
+            f"Model bundle {root}: {SPEC_FILE} does not fit format version 1 at {where} ({first['msg']}); "
+            "get the bundle again or update napari-deepheme."
+        ) from err
+
+
+def _content(root: Path | zipfile.Path, file: str) -> bytes:
+    try:
+        return (root / file).read_bytes()
+    except (OSError, KeyError, zipfile.BadZipFile) as err:
+        raise BundleError(
+            f"Model bundle {root}: the file {file} is missing or unreadable; get the bundle again."
+        ) from err

@@ -1,0 +1,49 @@
+"""Where networks run. torch is imported when a device is asked for, not with this module."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from napari_deepheme.errors import OptionError
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Device(StrEnum):
+    """Where the networks run; ``auto`` takes CUDA, then MPS, then the CPU."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+    MPS = "mps"
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether a device has instructions for bfloat16, in which convolutions take about half the time."""
+    import torch
+
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    # torch before 2.10 cannot tell
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
+    return device.type == "cpu" and any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16"))
+
+
+def torch_device(wanted: Device) -> torch.device:
+    """The device of a choice; :class:`OptionError` if torch cannot use it here."""
+    import torch
+
+    available = {
+        Device.CUDA: torch.cuda.is_available(),
+        Device.MPS: torch.backends.mps.is_available(),
+        Device.CPU: True,
+    }
+    if wanted is Device.AUTO:
+        return torch.device(next(device for device, there in available.items() if there).value)
+    if not available[wanted]:
+        raise OptionError(
+            f"Device {wanted.value} is not available to torch on this machine; use auto or cpu."
+        )
+    return torch.device(wanted.value)
