@@ -18,6 +18,7 @@ _ROWS = 8  # of red cells in a block, the unit of seeding
 _REACH_UM = 26.0  # no red cell, pushed aside as it may be, shows farther from its block
 _SCALE = 128  # steps of thickness from bare glass to a red cell's rim
 _ZERO = 96  # index of bare glass in the table of colours
+_THROUGH = np.float32(0.6)  # of the light a cell takes where another lies on it: both are flatter there
 _NOISE = 509  # side of the repeated noise, px; prime so that it never keeps step with tiles
 
 
@@ -61,8 +62,9 @@ class Renderer:
         for _, platelets in blocks:
             for y, x, index in platelets:
                 self._lay(image, self._platelets[index], (y, x), (top, left))
+        crowd = np.zeros((height, width), np.float32) if self.spec.clustered else None
         for index in self._cells_in(top, left, height, width):
-            self._lay(image, self._sprite(int(index)), self._centres[index], (top, left))
+            self._lay(image, self._sprite(int(index)), self._centres[index], (top, left), crowd)
         return image
 
     def _glass(self, top: int, left: int, height: int, width: int) -> NDArray[np.int16]:
@@ -153,8 +155,13 @@ class Renderer:
         sprite: Sprite,
         centre: NDArray[np.int64] | tuple[int, int],
         corner: tuple[int, int],
+        crowd: NDArray[np.float32] | None = None,
     ) -> None:
-        """Lay a sprite with its middle at ``centre`` over a window that begins at ``corner``."""
+        """Lay a sprite with its middle at ``centre`` over a window that begins at ``corner``.
+
+        It hides what is behind it, all but the cells of which ``crowd``, updated here, says where they are:
+        there the light goes through both.
+        """
         height, width = sprite.cover.shape
         top, left = int(centre[0]) - height // 2 - corner[0], int(centre[1]) - width // 2 - corner[1]
         y0, y1 = max(top, 0), min(top + height, image.shape[0])
@@ -165,7 +172,12 @@ class Renderer:
         behind = image[y0:y1, x0:x1] * (1 - sprite.cover[part][..., None])
         grain = self._grain(y0 + corner[0], x0 + corner[1], y1 - y0, x1 - x0)
         noise = grain * sprite.cover[part] * np.float32(0.5)
-        over = behind + sprite.light[part] * self._lamp + noise[..., None]
+        lamp = self._lamp
+        if crowd is not None:
+            below = crowd[y0:y1, x0:x1, None]
+            lamp = lamp + _THROUGH * below * (image[y0:y1, x0:x1] - lamp)
+            crowd[y0:y1, x0:x1] = np.maximum(below[..., 0], sprite.cover[part])
+        over = behind + sprite.light[part] * lamp + noise[..., None]
         image[y0:y1, x0:x1] = np.clip(np.rint(over), 0, 255).astype(np.uint8)
 
 

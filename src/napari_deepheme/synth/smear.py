@@ -13,6 +13,7 @@ from scipy.spatial import cKDTree
 
 from napari_deepheme.errors import OptionError
 from napari_deepheme.synth.cell import Plan, plan
+from napari_deepheme.synth.clusters import clustered_places
 from napari_deepheme.synth.looks import CLASS_CODES
 from napari_deepheme.synth.stain import Stain
 
@@ -23,7 +24,7 @@ LEFT_SHIFT: tuple[tuple[str, float], ...] = (
 """Shares of a blood with a left shift, in which no class is too rare to look at."""
 
 PITCH_UM = 22.0
-"""Least distance between the centres of two nucleated cells: no cell is wider."""
+"""Least distance between the centres of two nucleated cells outside clusters: no cell is wider."""
 
 _BUMP_UM = 110.0  # over which the density of the red cells changes
 _BODY_FROM_UM = 3000.0  # smaller pictures show one field of a smear, larger ones the smear with its edges
@@ -47,6 +48,8 @@ class SmearSpec:
         Class codes and their shares, in any unit.
     stain : Stain, optional
         A random one, by the seed, without it.
+    clustered : float
+        Share of the nucleated cells, 0 to 1, in clusters of 2 to 12 in which neighbours touch or overlap.
 
     Raises
     ------
@@ -60,6 +63,7 @@ class SmearSpec:
     mpp: float = 0.25
     mix: tuple[tuple[str, float], ...] = field(default=LEFT_SHIFT)
     stain: Stain | None = None
+    clustered: float = 0.0
 
     def __post_init__(self) -> None:
         height, width = self.shape
@@ -69,6 +73,8 @@ class SmearSpec:
             )
         if not 0.05 <= self.mpp <= 2:
             raise OptionError(f"A smear cannot be rendered at {self.mpp} µm/px; expected 0.05 to 2.")
+        if not 0 <= self.clustered <= 1:
+            raise OptionError(f"The share of cells in clusters is {self.clustered}; expected 0 to 1.")
         if self.seed < 0 or self.n_cells < 0:
             raise OptionError(
                 f"A smear needs a seed and a count of cells of 0 or more, not {self.seed} and {self.n_cells}."
@@ -179,14 +185,21 @@ def _codes(spec: SmearSpec) -> list[str]:
 
 
 def _centres(spec: SmearSpec, sides: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Centres (n, 2) in whole pixels, no two nearer than the pitch, every box within the picture."""
-    rng = np.random.default_rng([spec.seed, 4])
-    places = _thrown(spec, rng)
-    if len(places) < spec.n_cells:
-        places = _slotted(spec, rng)
+    """Centres (n, 2) in whole pixels, every box within the picture; the pitch apart, but for clusters."""
+    if spec.clustered:
+        size, rng = np.array(spec.shape) * spec.mpp, np.random.default_rng([spec.seed, 9])
+        places = clustered_places(sides * spec.mpp, size, spec.clustered, body(spec).holds, rng)
+    else:
+        places = _pitched(spec, np.random.default_rng([spec.seed, 4]))
     low = np.ceil(sides / 2)
     centres = np.rint(places[: spec.n_cells] / spec.mpp)
     return np.clip(centres, low, np.array(spec.shape) - 1 - low).astype(np.int64)
+
+
+def _pitched(spec: SmearSpec, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Points (µm), enough for all cells, no two nearer than the pitch."""
+    places = _thrown(spec, rng)
+    return places if len(places) >= spec.n_cells else _slotted(spec, rng)
 
 
 def _thrown(spec: SmearSpec, rng: np.random.Generator) -> NDArray[np.float64]:
