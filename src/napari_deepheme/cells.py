@@ -22,7 +22,8 @@ class Region:
     name : str
         What a person calls it; ends up in the ``region`` column.
     outline : ndarray of float64, shape (v, 2)
-        Corners (y, x) in level-0 pixels of a simple polygon, at least three.
+        Corners (y, x) in level-0 pixels of a simple polygon, at least three; a cut walked both ways may lead
+        to a hole.
     """
 
     name: str
@@ -73,7 +74,8 @@ class Cells:
     yx : ndarray of float64, shape (n, 2)
         Centres, level-0 pixels.
     diameter_um : ndarray of float32, shape (n,)
-        Diameter of the disc with the area of what the detector saw (the nucleus, for the stain detector).
+        Diameter of the disc with the area of what the detector saw (the nucleus, for the stain detector);
+        0 where it is not known.
     score : ndarray of float32, shape (n,)
         The detector's own score, 0 to 1.
     region : ndarray of int32, shape (n,)

@@ -1,0 +1,150 @@
+"""GeoJSON of QuPath and of others.
+
+Its positions are QuPath's: x before y, level-0 pixels, (0, 0) the top-left corner of the first pixel. Ours
+are half a pixel less, since (0, 0) is that pixel's centre.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_deepheme.errors import OptionError
+
+Points: TypeAlias = NDArray[np.float64]
+
+CORNER_PX = 0.5
+"""From the corner of a pixel, QuPath's origin, to its centre, ours."""
+
+_CELL_KINDS = {"detection", "cell", "PathDetectionObject", "PathCellObject"}
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One feature of a file.
+
+    Attributes
+    ----------
+    where : str
+        File and number, for messages.
+    properties : dict
+        What it says of itself.
+    shape : str
+        GeoJSON's name of the geometry, "" for a feature that is nowhere.
+    coordinates : object
+        As in the file, unchecked.
+    is_cell : bool
+        Whether QuPath detected it, rather than a person drew it.
+    """
+
+    where: str
+    properties: dict[str, object]
+    shape: str
+    coordinates: object
+    is_cell: bool
+
+
+def read_features(path: Path) -> list[Feature]:
+    """Read a feature collection, a list of features, a feature or a bare geometry.
+
+    Raises
+    ------
+    OptionError
+        The file cannot be read or is no GeoJSON.
+    """
+    try:
+        document = json.loads(read_text(path))
+    except (ValueError, RecursionError) as err:
+        raise OptionError(f"{path} is not GeoJSON ({err}); export the shapes as GeoJSON.") from err
+    features = document.get("features", [document]) if isinstance(document, dict) else document
+    if not isinstance(features, list):
+        raise OptionError(f"{path} is not GeoJSON; expected features or a geometry, export the shapes again.")
+    return [_feature(item, f"{path}: feature {i}") for i, item in enumerate(features, start=1)]
+
+
+def polygons(feature: Feature) -> list[list[Points]]:
+    """Rings (v, 2) of each polygon of a feature, the outer one first; none for other geometries.
+
+    Raises
+    ------
+    OptionError
+        A polygon that is none.
+    """
+    if feature.shape not in ("Polygon", "MultiPolygon"):
+        return []
+    found = [feature.coordinates] if feature.shape == "Polygon" else feature.coordinates
+    if not isinstance(found, list) or not all(isinstance(rings, list) and rings for rings in found):
+        raise OptionError(
+            f"{feature.where}: expected the rings of a {feature.shape}; export the shapes again."
+        )
+    return [[_ring(ring, feature.where) for ring in rings] for rings in found]
+
+
+def positions(coordinates: object, where: str) -> Points:
+    """GeoJSON positions as (n, 2) points (y, x), pixel centres at integers.
+
+    Raises
+    ------
+    OptionError
+        They are not finite numbers.
+    """
+    try:
+        xy = np.asarray(coordinates, np.float64)
+    except (TypeError, ValueError):
+        xy = np.zeros(0)
+    if xy.ndim != 2 or xy.shape[1] not in (2, 3) or not np.isfinite(xy).all():
+        raise OptionError(
+            f"{where}: expected positions [x, y] of finite numbers, level-0 pixels; export the shapes again."
+        )
+    yx: Points = xy[:, [1, 0]] - CORNER_PX
+    return yx
+
+
+def read_text(path: Path) -> str:
+    """Text of a file, gzipped if its name ends in ``.gz``.
+
+    Raises
+    ------
+    OptionError
+        The file cannot be read or is not UTF-8.
+    """
+    try:
+        content = path.read_bytes()
+        if path.name.endswith(".gz"):
+            content = gzip.decompress(content)
+        return content.decode("utf-8-sig")
+    except (OSError, EOFError, zlib.error) as err:
+        raise OptionError(f"{path} cannot be read ({err}); check the file.") from err
+    except UnicodeDecodeError as err:
+        raise OptionError(f"{path} is not a text file in UTF-8 ({err}); save it as UTF-8.") from err
+
+
+def _feature(item: object, where: str) -> Feature:
+    if isinstance(item, dict):
+        given = item.get("properties")
+        properties = given if isinstance(given, dict) else {}
+        kind = properties.get("objectType", item.get("id"))  # the latter in QuPath before 0.3
+        geometry = item.get("geometry") if "geometry" in item else item
+        if geometry is None:  # a feature may be nowhere
+            return Feature(where, properties, "", None, kind in _CELL_KINDS)
+        if isinstance(geometry, dict) and isinstance(geometry.get("type"), str):
+            at = geometry.get("coordinates")
+            return Feature(where, properties, geometry["type"], at, kind in _CELL_KINDS)
+    raise OptionError(f"{where} has no geometry; expected GeoJSON features or geometries, export them again.")
+
+
+def _ring(coordinates: object, where: str) -> Points:
+    yx = positions(coordinates, where)
+    corners = yx[:-1] if len(yx) > 1 and (yx[0] == yx[-1]).all() else yx
+    if len(corners) < 3:
+        raise OptionError(
+            f"{where}: a polygon has {len(corners)} corners, expected at least three; take it out."
+        )
+    return corners
