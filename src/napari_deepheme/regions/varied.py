@@ -1,4 +1,4 @@
-"""Which parts of a slide are worth a look."""
+"""The parts of a slide in which it varies most."""
 
 from __future__ import annotations
 
