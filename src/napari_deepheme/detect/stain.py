@@ -16,6 +16,7 @@ from skimage.morphology import remove_small_objects
 from skimage.segmentation import watershed
 
 from napari_deepheme.detect.base import Detections, Image
+from napari_deepheme.detect.white import DEFAULT_WHITE, White, white_of
 
 Field = NDArray[np.float32]
 Labels = NDArray[np.int32]
@@ -46,7 +47,7 @@ class StainDetector:
         µm/px of the images.
     """
 
-    white: tuple[float, float, float] = (245.0, 235.0, 225.0)
+    white: White = DEFAULT_WHITE
     threshold: float = 0.22
     mpp: float = 0.5
 
@@ -59,12 +60,7 @@ class StainDetector:
         """White, and half the absorbance of nuclei, from fields of the slide; without samples, unchanged."""
         if not samples:
             return self
-        pixels = np.concatenate([sample.reshape(-1, 3) for sample in samples])
-        # the emptiest pixels, less the few that are burnt out or reflections
-        green = pixels[:, 1]
-        bright = pixels[(green >= np.percentile(green, 90)) & (green <= np.percentile(green, 99))]
-        r, g, b = np.median(bright, axis=0)
-        adapted = replace(self, white=(float(r), float(g), float(b)))
+        adapted = replace(self, white=white_of(samples))
         fields = map(adapted.absorbance, samples)
         stained = np.concatenate([field[field > _STAINED] for field in fields])
         level = float(np.percentile(stained, 90)) if len(stained) >= _FEWEST_PX else 0.0

@@ -1,0 +1,175 @@
+"""How a detector fares on real fields, on clusters, at tile borders, and how fast it is.
+
+python -m benchmarks.detection [DETECTOR] [DATA]      DETECTOR is marrow-cells, DATA ../shared/data
+Writes segpc.jpg, a contact sheet of marrow fields with all detections, into the working folder.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image, ImageDraw
+
+from napari_deepheme import Device, open_slide, synth
+from napari_deepheme.cells import Region
+from napari_deepheme.detect.base import Detections, Detector
+from napari_deepheme.detect.choose import DEFAULT_DETECTOR, named_detector
+from napari_deepheme.jobs import drain
+from napari_deepheme.regions import varied_fields
+from napari_deepheme.search import TILE_PX, halo_px, read_tile, search, tiles_of
+from napari_deepheme.slide.reader import Slide
+from napari_deepheme.slide.tiles import prefetch
+from napari_deepheme.stats.detection import DetectionCounts, detection_counts, matches
+
+SEGPC_MPP, SHOWN = 0.20, 12
+
+
+def found_in(slide: Slide, detector: Detector, tile_px: int = TILE_PX) -> Detections:
+    """What an analysis of the whole slide finds."""
+    height, width = slide.info.shape
+    whole = (Region.box("slide", -0.5, -0.5, height - 0.5, width - 0.5),)
+    fields = varied_fields(slide, tiles_of(slide, whole, detector.mpp), 16)
+    adapted = detector.adapt([read_tile(slide, tile, detector.mpp)[0] for tile in fields])
+    tiles = tiles_of(slide, whole, detector.mpp, tile_px, halo_px(detector))
+    parts = list(search(slide, tiles, adapted))
+    return Detections(
+        *(np.concatenate([getattr(part, name) for part in parts]) for name in ("yx", "diameter_um", "score"))
+    )
+
+
+def show(name: str, counts: DetectionCounts) -> None:
+    print(
+        f"{name:34s} {counts.both + counts.only_marked:6d} cells  precision {counts.precision:.4f}  "
+        f"recall {counts.recall:.4f}  F1 {counts.f1:.4f}",
+        flush=True,
+    )
+
+
+def of_slide(path: Path, truth: pd.DataFrame, detector: Detector) -> DetectionCounts:
+    with open_slide(path) as slide:
+        found = found_in(slide, detector)
+    reach = truth[["height_px", "width_px"]].to_numpy() / 2
+    return detection_counts(found.yx, truth[["y_px", "x_px"]].to_numpy(np.float64), reach)
+
+
+def held_back_fields(data: Path, detector: Detector) -> None:
+    sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
+    from make_detector import field_of_view_split  # noqa: PLC0415
+
+    _, held = field_of_view_split(data)
+    total, false = DetectionCounts(), []
+    for name in ("bccd", "txl_pbc"):
+        of_set = DetectionCounts()
+        for mark in (mark for mark in held if mark.path.parent.name == name):
+            with open_slide(mark.path, mpp=mark.mpp) as field:
+                found = found_in(field, detector)
+            cells = mark.cells.astype(np.float64)
+            of_set += detection_counts(found.yx, cells[:, :2], cells[:, 2:] / 2)
+            pairs = matches(found.yx, cells[:, :2], cells[:, 2:] / 2)
+            wrong = np.setdiff1d(np.arange(len(found.yx)), pairs[:, 0])
+            false += [(found.score[i], is_inside(found.yx[i], mark.others)) for i in wrong]
+        show(f"{name}, a fifth held back", of_set)
+        total += of_set
+    show("both", total)
+    first = sorted(false, key=lambda each: -each[0])[:100]
+    print(f"of the first {len(first)} false ones {sum(other for _, other in first)} red cells or platelets")
+
+
+def is_inside(yx: np.ndarray, boxes: np.ndarray) -> bool:
+    return bool((np.abs(boxes[:, :2] - yx) <= boxes[:, 2:] / 2).all(axis=1).any())
+
+
+def segpc(data: Path, detector: Detector) -> None:
+    folder = data / "fields" / "segpc_eval_only"
+    marked = pd.read_csv(folder / "plasma_cells.csv")
+    total, sheet = DetectionCounts(), []
+    for i, (name, rows) in enumerate(marked.groupby("image")):
+        with open_slide(folder / str(name), mpp=SEGPC_MPP) as field:
+            found = found_in(field, detector)
+        corners = rows[["ymin", "xmin", "ymax", "xmax"]].to_numpy(np.float64)
+        centres, reach = (corners[:, :2] + corners[:, 2:]) / 2, (corners[:, 2:] - corners[:, :2]) / 2
+        total += detection_counts(found.yx, centres, reach)
+        if i % 5 == 0 and len(sheet) < SHOWN:
+            sheet.append(drawn(folder / str(name), found))
+    print(f"SegPC, marrow: {total.recall:.4f} of {total.both + total.only_marked} plasma cells found")
+    rows = [np.hstack(sheet[i : i + 4]) for i in range(0, SHOWN, 4)]
+    Image.fromarray(np.vstack(rows)).save("segpc.jpg", quality=85)
+
+
+def drawn(path: Path, found: Detections) -> np.ndarray:
+    picture = Image.open(path).convert("RGB").resize((512, 384))
+    draw = ImageDraw.Draw(picture)
+    for (y, x), diameter in zip(found.yx, found.diameter_um / SEGPC_MPP / 2, strict=True):
+        draw.ellipse([x - diameter, y - diameter, x + diameter, y + diameter], outline=(0, 160, 0), width=2)
+        draw.ellipse([x - 2, y - 2, x + 2, y + 2], fill=(255, 255, 0))
+    return np.asarray(picture)
+
+
+def rendered(detector: Detector) -> None:
+    total = DetectionCounts()
+    with tempfile.TemporaryDirectory() as folder:
+        for seed in range(10):
+            path = Path(folder) / f"{seed}.tif"
+            spec = synth.SmearSpec(shape=(1200, 1200), n_cells=120, seed=seed, mpp=0.25, clustered=0.6)
+            total += of_slide(path, drain(synth.write_smear(path, spec)), detector)
+    show("rendered clusters, 10 seeds", total)
+
+
+def borders(path: Path, detector: Detector) -> None:
+    with open_slide(path) as slide:
+        found = [found_in(slide, detector, tile_px).yx for tile_px in (512, 256, 1024)]
+        reach = np.full_like(found[0], 2.0 / slide.scale()[0])
+    for tile_px, other in zip((256, 1024), found[1:], strict=True):
+        pairs = matches(other, found[0], reach)
+        differ = len(other) + len(found[0]) - 2 * len(pairs)
+        print(f"tiles of {tile_px} px against 512: {differ / len(found[0]):.4%} of the cells differ")
+
+
+def speed(path: Path, detector: Detector) -> None:
+    with open_slide(path) as slide:
+        height, width = slide.info.shape
+        whole = (Region.box("slide", -0.5, -0.5, height - 0.5, width - 0.5),)
+        tiles = tiles_of(slide, whole, detector.mpp, TILE_PX, halo_px(detector))
+        images = list(prefetch(tiles, lambda tile: read_tile(slide, tile, detector.mpp)[0]))
+    with open_slide(path) as slide:
+        decode = seconds(prefetch(tiles, lambda tile: read_tile(slide, tile, detector.mpp)))
+    detector.detect(images[0])
+    detect = seconds(prefetch(images, detector.detect))
+    area = height * width * np.prod(np.array(slide.scale()) / detector.mpp) / 1e6
+    print(
+        f"{area:.1f} Mpx at {detector.mpp} µm/px: decoding {decode:.2f} s, detection {detect:.2f} s "
+        f"({detect / decode:.2f} of decoding), {area / detect:.1f} Mpx/s"
+    )
+
+
+def seconds(results: Iterable[object]) -> float:
+    start = time.perf_counter()
+    for _ in results:
+        pass
+    return time.perf_counter() - start
+
+
+def main(arguments: Sequence[str]) -> None:
+    name = arguments[0] if arguments else DEFAULT_DETECTOR
+    data = Path(arguments[1] if len(arguments) > 1 else "../shared/data")
+    detector, version = named_detector(name, Device.CPU)
+    print(version)
+    mosaic = data / "slides" / "mosaic"
+    for slide in ("blood_40x", "blood_100x"):
+        truth = pd.read_csv(mosaic / f"{slide}.truth.csv")
+        show(slide, of_slide(mosaic / f"{slide}.svs", truth, detector))
+    held_back_fields(data, detector)
+    segpc(data, detector)
+    rendered(detector)
+    borders(mosaic / "blood_40x.svs", detector)
+    speed(mosaic / "blood_40x.svs", detector)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,96 @@
+"""The network of the learned detector: a timm encoder and a light decoder that draws a heatmap of centres."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import timm
+import torch
+from torch import nn
+from torch.nn.functional import interpolate
+from torch.nn.utils import fuse_conv_bn_eval
+
+from napari_deepheme.bundle import Architecture
+from napari_deepheme.errors import BundleError
+
+STRIDE = 2
+"""Image pixels to a pixel of the heatmap."""
+
+COARSEST = 16
+"""Sides of an image must be multiples of this."""
+
+_RARE = -4.6  # logit of the share of a heatmap that centres take up
+
+
+class HeatmapNetwork(nn.Module):
+    """Where the centres of cells are, and how large each cell is.
+
+    Features at 4, 8 and 16 px are added up from the coarsest (Lin et al. 2017, feature pyramids) and read out
+    at 2 px by shuffling channels into pixels (Shi et al. 2016).
+
+    Parameters
+    ----------
+    architecture : Architecture
+        A network of timm that gives features at 2, 4, 8 and 16 px.
+    width : int
+        Channels of the decoder.
+    pretrained : bool
+        Whether the encoder starts from the ImageNet weights that timm downloads.
+    """
+
+    def __init__(self, architecture: Architecture, width: int, *, pretrained: bool = False) -> None:
+        super().__init__()
+        # only names timm itself holds: a prefix such as "hf-hub:" would go to the internet
+        if not timm.is_model(architecture.name):
+            raise BundleError(f"timm {timm.__version__} has no network {architecture.name!r}; update timm.")
+        create: Callable[..., Any] = timm.create_model
+        options = architecture.kwargs | {"features_only": True, "out_indices": (1, 2, 3)}
+        self.encoder = create(architecture.name, pretrained=pretrained, **options)
+        channels = self.encoder.feature_info.channels()
+        self.sideways = nn.ModuleList(nn.Conv2d(n, width, 1) for n in channels)
+        self.decoder = nn.Sequential(
+            _block(width),
+            _block(width),
+            nn.Conv2d(width, 2 * STRIDE**2, 1),
+            nn.PixelShuffle(STRIDE),
+        )
+        last: Any = self.decoder[2]
+        nn.init.constant_(last.bias[: STRIDE**2], _RARE)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logit of a centre and natural logarithm of the diameter (µm), of images (n, 3, h, w).
+
+        Returns
+        -------
+        Tensor of float32, shape (n, 2, h / 2, w / 2)
+        """
+        *finer, coarse = (
+            side(features) for side, features in zip(self.sideways, self.encoder(images), strict=True)
+        )
+        for features in reversed(finer):
+            coarse = features + interpolate(coarse, scale_factor=2.0, mode="nearest")
+        result: torch.Tensor = self.decoder(coarse)
+        return result
+
+
+def fused(network: HeatmapNetwork) -> HeatmapNetwork:
+    """The same network with each normalisation taken into the convolution before it; for evaluation only."""
+    for module in network.modules():
+        conv, norm = getattr(module, "conv", None), getattr(module, "bn", None)
+        if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            # timm's norms end with the activation
+            module.conv, module.bn = fuse_conv_bn_eval(conv, norm), getattr(norm, "act", nn.Identity())
+    for block in network.decoder:
+        if not isinstance(block, nn.Sequential):
+            continue
+        conv, norm, _ = block
+        if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            block[0], block[1] = fuse_conv_bn_eval(conv, norm), nn.Identity()
+    return network
+
+
+def _block(width: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
+    )
