@@ -12,10 +12,10 @@ from PIL import Image
 from skimage.draw import disk
 
 from napari_deepheme import AnalysisOptions, Device, analyse, cells_table, drain, open_slide, pipeline, synth
+from napari_deepheme.analysis import CellsReady
 from napari_deepheme.cells import Region
 from napari_deepheme.classify.stain import StainColours
 from napari_deepheme.errors import OptionError, ScaleError
-from napari_deepheme.pipeline import CellsReady
 
 EVERYTHING = AnalysisOptions(target_cells=0, device=Device.CPU)
 

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from napari_deepheme.analysis import Analysis
 from napari_deepheme.cells import Cells, Predictions, Region
 from napari_deepheme.classify.bundle import Novelty
 from napari_deepheme.errors import OutputError, TableError
@@ -16,7 +17,6 @@ from napari_deepheme.export import (
     read_cells,
     write_csv,
 )
-from napari_deepheme.pipeline import Analysis
 from napari_deepheme.slide.metadata import Level, SlideInfo
 from napari_deepheme.taxonomy import PBC_11
 

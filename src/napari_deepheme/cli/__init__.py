@@ -1,4 +1,4 @@
-"""The command line: ``napari-deepheme demo | info | classify | synth | train | evaluate | models``.
+"""The command line, ``napari-deepheme``.
 
 Results go to stdout, progress and errors to stderr. Exit codes: 0 done, 2 the input is wrong, 1 our fault,
 130 cancelled.
@@ -14,7 +14,7 @@ from napari_deepheme.cli.evaluation import evaluate
 from napari_deepheme.cli.models import models
 from napari_deepheme.cli.printing import RESEARCH_USE, print_error
 from napari_deepheme.cli.slides import classify, demo, info, synth
-from napari_deepheme.cli.training import train
+from napari_deepheme.cli.training import train, train_detector
 from napari_deepheme.errors import DeepHemeError
 
 app = typer.Typer(
@@ -23,7 +23,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, info, classify, synth, train, evaluate):
+for command in (demo, info, classify, synth, train, train_detector, evaluate):
     app.command()(command)
 app.add_typer(models, name="models")
 

@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
-from napari_deepheme.classify.bundle import DEFAULT_BUNDLE, Bundle, embedded_bundles, load_bundle
+from napari_deepheme.bundle import embedded_bundles, kind_of
+from napari_deepheme.classify.bundle import DEFAULT_BUNDLE, Bundle, load_bundle
 from napari_deepheme.cli.printing import print_facts, print_json, print_line
+from napari_deepheme.detect.bundle import DetectorBundle, load_detector
 from napari_deepheme.export import check_folder
 from napari_deepheme.taxonomy import PRESETS, preset
 
@@ -25,6 +27,7 @@ def list_bundles(
 ) -> None:
     """List the models that come with the package."""
     bundles = [_facts(load_bundle(name)) for name in embedded_bundles()]
+    bundles += [_detector_facts(load_detector(name)) for name in embedded_bundles("detector")]
     if as_json:
         print_json({"models": bundles})
         return
@@ -35,19 +38,24 @@ def list_bundles(
 @models.command()
 def show(bundle: BundleName = DEFAULT_BUNDLE) -> None:
     """Print a model's card."""
-    print_line(load_bundle(bundle).card)
+    print_line(_opened(bundle).card)
 
 
 @models.command()
 def verify(bundle: BundleName = DEFAULT_BUNDLE) -> None:
     """Check a bundle's hashes, load its members and run its self-test."""
-    from napari_deepheme.classify.ensemble import Ensemble  # noqa: PLC0415  torch takes seconds
+    # torch takes seconds
+    from napari_deepheme.classify.ensemble import Ensemble  # noqa: PLC0415
+    from napari_deepheme.detect.heatmap import HeatmapDetector  # noqa: PLC0415
 
-    opened = load_bundle(bundle)
-    ensemble = Ensemble(opened)
-    print_line(
-        f"{opened.spec.name} {opened.spec.version} is whole and passes its self-test on {ensemble.device}."
-    )
+    opened: Bundle | DetectorBundle
+    if kind_of(bundle) == "detector":
+        opened = load_detector(bundle)
+        device = HeatmapDetector(opened).device
+    else:
+        opened = load_bundle(bundle)
+        device = Ensemble(opened).device
+    print_line(f"{opened.spec.name} {opened.spec.version} is whole and passes its self-test on {device}.")
 
 
 @models.command("import")
@@ -69,11 +77,29 @@ def import_bundle(
     print_line(f"wrote {out} with {len(bundle.spec.members)} members")
 
 
+def _opened(source: str) -> Bundle | DetectorBundle:
+    return load_detector(source) if kind_of(source) == "detector" else load_bundle(source)
+
+
+def _detector_facts(bundle: DetectorBundle) -> dict[str, object]:
+    spec = bundle.spec
+    return {
+        "name": spec.name,
+        "version": spec.version,
+        "kind": spec.kind,
+        "architecture": spec.architecture.name,
+        "mpp": spec.mpp,
+        "licence": spec.licence,
+        "metrics": spec.training.metrics,
+    }
+
+
 def _facts(bundle: Bundle) -> dict[str, object]:
     spec = bundle.spec
     return {
         "name": spec.name,
         "version": spec.version,
+        "kind": spec.kind,
         "architecture": spec.architecture.name,
         "members": len(spec.members),
         "mpp": spec.mpp,

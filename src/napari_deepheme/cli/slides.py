@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +14,8 @@ from typing import Annotated
 import typer
 
 from napari_deepheme import synth as smear
-from napari_deepheme.classify.bundle import DEFAULT_BUNDLE, Bundle, Device, load_bundle
+from napari_deepheme.analysis import AnalysisOptions
+from napari_deepheme.classify.bundle import DEFAULT_BUNDLE, Bundle, load_bundle
 from napari_deepheme.cli.printing import (
     print_differential,
     print_error,
@@ -23,9 +25,11 @@ from napari_deepheme.cli.printing import (
     print_warning,
     with_bar,
 )
+from napari_deepheme.device import Device
 from napari_deepheme.errors import DeepHemeError, OptionError
 from napari_deepheme.export import cells_table, check_folder, differential, write_csv, write_picture
-from napari_deepheme.pipeline import AnalysisOptions, analyse
+from napari_deepheme.given import read_cells, read_regions
+from napari_deepheme.pipeline import analyse
 from napari_deepheme.sample_data import SAMPLE_SLIDE
 from napari_deepheme.slide.reader import Slide, open_slide
 
@@ -59,9 +63,22 @@ def classify(
     slides: Annotated[list[Path], typer.Argument(help="Slide files or images of fields of view.")],
     out: Annotated[Path, typer.Option(help="Folder for the results; made if it is not there.")],
     model: Annotated[str, typer.Option(help="Embedded model, or a bundle's folder or zip.")] = DEFAULT_BUNDLE,
+    detector: Annotated[
+        str, typer.Option(help="What finds cells: an embedded detector, a bundle's folder or zip, or stain.")
+    ] = DEFAULTS.detector,
+    roi: Annotated[
+        Path | None,
+        typer.Option(
+            help="GeoJSON with the regions to analyse (QuPath); left out, the fields that can be counted."
+        ),
+    ] = None,
+    cells: Annotated[
+        Path | None,
+        typer.Option(help="CSV or GeoJSON with cells found elsewhere, to classify instead of searching."),
+    ] = None,
     mpp: Mpp = None,
     target_cells: Annotated[
-        int, typer.Option(help="Stop once this many cells are counted; 0 classifies every cell.")
+        int, typer.Option(help="Stop once this many cells are counted; 0 classifies every cell of the slide.")
     ] = DEFAULTS.target_cells,
     device: Annotated[Device, typer.Option(help="Where the networks run.")] = DEFAULTS.device,
     match_stain: Annotated[
@@ -75,13 +92,22 @@ def classify(
     """Find and classify nucleated cells; write <slide>.cells.csv and <slide>.differential.csv."""
     _check_formats(formats)
     _check_names(slides)
-    options = AnalysisOptions(target_cells=target_cells, device=device, match_stain=match_stain)
+    _check_one_slide(slides, {"--roi": roi, "--cells": cells})
+    options = AnalysisOptions(
+        target_cells=target_cells,
+        regions=read_regions(roi) if roi else (),
+        device=device,
+        match_stain=match_stain,
+        detector=detector,
+    )
     bundle = load_bundle(model)
     check_folder(out)
     reports, failed = [], False
     for path in slides:
         try:
             with open_slide(path, mpp=mpp) as slide:
+                if cells is not None:
+                    options = replace(options, cells=read_cells(cells, slide.info.mpp))
                 reports.append(_classify_one(slide, bundle, options, out, show=not as_json))
         except DeepHemeError as err:
             # one unreadable slide does not cost the others
@@ -124,10 +150,14 @@ def synth(
     cells: Annotated[int, typer.Option(help="Nucleated cells.")],
     seed: Annotated[int, typer.Option(help="The same seed renders the same smear.")] = 0,
     mpp: Annotated[float, typer.Option(help="µm per pixel.")] = 0.25,
+    clustered: Annotated[
+        float, typer.Option(help="Share of the cells that lie in clusters, touching and overlapping.")
+    ] = 0.0,
 ) -> None:
     """Render a blood smear with known truth."""
     check_folder(out.absolute().parent)
-    truth = with_bar(smear.write_smear(out, smear.SmearSpec(shape=size, n_cells=cells, seed=seed, mpp=mpp)))
+    spec = smear.SmearSpec(shape=size, n_cells=cells, seed=seed, mpp=mpp, clustered=clustered)
+    truth = with_bar(smear.write_smear(out, spec))
     print_line(f"wrote {out} with {len(truth)} nucleated cells")
 
 
@@ -157,6 +187,8 @@ def _classify_one(
         "counted": count.n_counted,
         "needs_review": int(cells["needs_review"].sum()),
         "mpp": sum(slide.scale()) / 2,
+        "detector": analysis.detector,
+        "regions": [region.name for region in analysis.regions],
         "stain_matched": analysis.stain_matched,
         "seconds": round(time.perf_counter() - start, 2),
         "warnings": list(analysis.warnings),
@@ -185,6 +217,14 @@ def _check_formats(formats: str) -> None:
     unknown = sorted(set(formats.split(",")) - set(Format))
     if unknown:
         raise OptionError(f"--formats: {', '.join(unknown)} is not known; give {', '.join(Format)}.")
+
+
+def _check_one_slide(slides: list[Path], given: dict[str, Path | None]) -> None:
+    for option, path in given.items():
+        if path is not None and len(slides) > 1:
+            raise OptionError(
+                f"{option} {path} belongs to one slide, {len(slides)} were named; name that slide."
+            )
 
 
 def _check_names(slides: list[Path]) -> None:

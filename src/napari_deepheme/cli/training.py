@@ -1,14 +1,15 @@
-"""The command ``train``: labelled images to a bundle."""
+"""The commands ``train`` and ``train-detector``: labelled images to a bundle."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from napari_deepheme.classify.bundle import Device
 from napari_deepheme.cli.printing import RESEARCH_USE, print_facts, print_line, print_warning, with_bar
+from napari_deepheme.device import Device
 from napari_deepheme.export import check_folder
 from napari_deepheme.taxonomy import PRESETS, read_taxonomy
 
@@ -59,4 +60,47 @@ def train(
         print_warning(warning)
     spec = trained.bundle.spec
     print_facts({"bundle": str(out), "members": len(spec.members), **spec.training.metrics})
+    print_line(RESEARCH_USE)
+
+
+def train_detector(
+    dataset: Annotated[
+        Path,
+        typer.Argument(
+            help="CSV of boxes (image,xmin,ymin,xmax,ymax) or points (image,x,y), perhaps label and mpp; "
+            "or a folder of images, each with <name>.csv or <name>.geojson. Every cell must be marked."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the bundle.")],
+    mpp: Annotated[
+        float | None, typer.Option(help="µm per pixel of the images, where the table does not say it.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps of the training; 4000 if left out.")] = None,
+    start: Annotated[
+        str, typer.Option(help="scratch, imagenet, or a detector's file of weights.")
+    ] = "scratch",
+    resume: Annotated[bool, typer.Option(help="Go on with an unfinished training.")] = False,
+    device: Annotated[Device, typer.Option(help="Where the network runs.")] = Device.AUTO,
+    seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
+    licence: Annotated[str, typer.Option(help="Of the weights, for the model card.")] = "not stated",
+) -> None:
+    """Train a detector of nucleated cells on fields in which all of them are marked."""
+    # torch takes seconds
+    from napari_deepheme.train.detector import DetectorOptions, DetectorRecipe  # noqa: PLC0415
+    from napari_deepheme.train.detector import train_detector as train_job  # noqa: PLC0415
+
+    recipe = DetectorRecipe(start=start)
+    check_folder(out.absolute().parent)
+    options = DetectorOptions(
+        dataset=dataset,
+        out=out,
+        mpp=mpp,
+        recipe=recipe if steps is None else replace(recipe, steps=steps),
+        resume=resume,
+        device=device,
+        seed=seed,
+        licence=licence,
+    )
+    spec = with_bar(train_job(options)).spec
+    print_facts({"bundle": str(out), "threshold": spec.threshold, **spec.training.metrics})
     print_line(RESEARCH_USE)

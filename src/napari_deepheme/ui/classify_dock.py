@@ -5,23 +5,24 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QFormLayout, QLabel, QProgressBar, QSpinBox, QVBoxLayout, QWidget
 
+from napari_deepheme.analysis import AnalysisOptions
 from napari_deepheme.errors import DeepHemeError, ScaleError
 from napari_deepheme.jobs import Progress
-from napari_deepheme.pipeline import Analysis, AnalysisOptions, CellsReady
 from napari_deepheme.ui.appearance import ZoomFollower
+from napari_deepheme.ui.cells_box import CellsBox
 from napari_deepheme.ui.model_box import ModelBox
-from napari_deepheme.ui.regions import image_shape
-from napari_deepheme.ui.run import Request, Results, classify_job, outcome_text, progress_text
+from napari_deepheme.ui.run import Request, SlideFile
 from napari_deepheme.ui.slide_box import SlideBox
-from napari_deepheme.ui.slides import given_mpp, lacks_mpp, slide_path
-from napari_deepheme.ui.where_box import WhereBox
+from napari_deepheme.ui.slides import lacks_mpp
+from napari_deepheme.ui.tasks import ClassifyTask, FieldsTask, Task
+from napari_deepheme.ui.where_box import Where, WhereBox
 from napari_deepheme.ui.widgets import button, label, tip
 from napari_deepheme.ui.worker import JobRun
 
@@ -34,6 +35,12 @@ _RUN_TIP = (
     "Find the nucleated cells and name each with the model; they appear on the slide as they are found. "
     "The result replaces the former one of this slide, unless you renamed that or changed labels in it."
 )
+_TARGET_TIP = (
+    "Stop when this many cells that the differential counts are found; 0 classifies all. "
+    "ICSH advises 500 for a marrow; more cells narrow the intervals."
+)
+_ALL_GIVEN = "Cells of a layer are all classified: choose “find them” to stop at a number."
+_ALL_COUNTS = "“All cells” are those of the whole slide, countable or not."
 
 
 class ClassifyDock(QWidget):
@@ -48,7 +55,8 @@ class ClassifyDock(QWidget):
     def __init__(self, viewer: napari.viewer.ViewerModel) -> None:
         super().__init__()
         self._viewer = viewer
-        self.slide_box, self.model_box, self.where_box = SlideBox(viewer), ModelBox(), WhereBox(viewer)
+        self.slide_box, self.model_box = SlideBox(viewer), ModelBox()
+        self.where_box, self.cells_box = WhereBox(viewer, self.show_fields), CellsBox(viewer)
         self.target_spin = _target_spin()
         self.run_button = button("Classify cells", _RUN_TIP, self.start)
         self.cancel_button = button("Cancel", "Stop now; the cells found so far stay.", self.cancel)
@@ -56,13 +64,13 @@ class ClassifyDock(QWidget):
         self.progress_line = label()
         self.status = label()
         self._run: JobRun | None = None
-        self._remark = ""
         self._timer = QTimer(self)
         self._timer.setInterval(_SHOW_EVERY_MS)
         self._timer.timeout.connect(self._show_progress)
         self._lay_out()
         self.slide_box.changed.connect(self._update_controls)
         self.model_box.changed.connect(self._update_controls)
+        self.cells_box.changed.connect(self._update_controls)
         for box in (self.slide_box, self.model_box):
             box.failed.connect(self._say_error)
         self._update_controls()
@@ -75,32 +83,56 @@ class ClassifyDock(QWidget):
 
     def start(self) -> None:
         """Start a run with what the dock says."""
-        image, model = self.slide_box.layer, self.model_box.source
-        path = slide_path(image) if image is not None else None
-        if image is None or path is None or model is None or self.is_running:
-            return
-        if lacks_mpp(image):
-            self.slide_box.ask_mpp()
-            self._say_error(
-                f"{path.name} does not tell its µm/px: state it above (0.25 for a typical 40× scan)."
-            )
+        image, model, file = self.slide_box.layer, self.model_box.source, self._slide_file()
+        if image is None or model is None or file is None:
             return
         try:
-            regions, self._remark = self.where_box.regions(image)
+            options, remark = self._options(image)
         except DeepHemeError as err:
             self._say_error(str(err))
             return
-        options = AnalysisOptions(target_cells=self.target_spin.value(), regions=regions)
-        self._begin(Request(path, given_mpp(image), model, options, image_shape(image)), image)
+        self._begin(ClassifyTask(self._viewer, image, Request(file, model, options), remark))
 
-    def _begin(self, request: Request, image: Image) -> None:
-        self._results = Results(self._viewer, image)
-        self._progress, self._first_at = Progress("Starting"), 0.0
-        self._run = JobRun(classify_job(request), self)
+    def show_fields(self) -> None:
+        """Judge the slide's fields and show them, to be edited before they are counted in."""
+        image, file = self.slide_box.layer, self._slide_file()
+        if image is not None and file is not None:
+            self._begin(FieldsTask(self._viewer, image, file, self.where_box.count_in))
+
+    def _slide_file(self) -> SlideFile | None:
+        """The chosen slide's file, unless a run is under way or its µm/px must be asked for first."""
+        image = self.slide_box.layer
+        file = SlideFile.of(image) if image is not None else None
+        if image is None or file is None or self.is_running:
+            return None
+        if lacks_mpp(image):
+            self.slide_box.ask_mpp()
+            self._say_error(
+                f"{file.path.name} does not tell its µm/px: state it above (0.25 for a typical 40× scan)."
+            )
+            return None
+        return file
+
+    def _options(self, image: Image) -> tuple[AnalysisOptions, str]:
+        """What the dock says, and remarks worth showing or nothing."""
+        regions, remark = self.where_box.regions(image)
+        cells, about_cells = self.cells_box.cells(image)
+        target = self.target_spin.value() if cells is None else 0
+        everything = not target and cells is None and self.where_box.chosen is Where.COUNTABLE
+        whole = _ALL_COUNTS if everything else ""
+        options = AnalysisOptions(
+            target_cells=target, regions=regions, detector=self.cells_box.detector, cells=cells
+        )
+        return options, "\n".join(filter(None, (remark, about_cells, whole)))
+
+    def _begin(self, task: Task[Any]) -> None:
+        self._task, self._progress = task, Progress("Starting")
+        self._run = JobRun(task.job(), self)
         self._run.progressed.connect(self._on_progress)
         self._run.succeeded.connect(self._on_done)
         self._run.failed.connect(self._on_failed)
         self._timer.start()
+        self.status.clear()
         self._update_controls()
         self._show_progress()
         self._run.start()
@@ -109,69 +141,64 @@ class ClassifyDock(QWidget):
         """Stop the run; the cells found so far stay."""
         if self._run is None:
             return
+        text = self._task.cancelled()
         self._end()
-        self.status.setText(f"Cancelled: {self._results.n_cells} cells found until then.")
+        self.status.setText(text)
 
     def _on_progress(self, progress: Progress) -> None:
-        if isinstance(progress, CellsReady):
-            if not self._first_at:
-                self._first_at = time.monotonic()
-            if progress.found is not None:
-                self._results.add(progress.found)
+        self._task.keep(progress)
         self._progress = progress
 
-    def _on_done(self, analysis: Analysis) -> None:
+    def _on_done(self, result: object) -> None:
+        text = self._task.finish(result)
         self._end()
-        text = outcome_text(analysis, self.target_spin.value())
-        self.status.setText(f"{text}\n{self._remark}".strip())
+        self.status.setText(text)
 
     def _on_failed(self, err: Exception) -> None:
+        self._task.show()
         self._end()
         if isinstance(err, ScaleError):
             self.slide_box.ask_mpp()
         if isinstance(err, DeepHemeError):
             self._say_error(str(err))
         else:
-            _log.error("The classification failed", exc_info=err)
+            _log.error("The run failed", exc_info=err)
             self._say_error(f"{err} This is a fault of the program; its details are in the log.")
 
     def _end(self) -> None:
-        """Show what is there and be ready for the next run."""
+        """Be ready for the next run."""
         if self._run is not None:
             self._run.cancel()
         self._run = None
         self._timer.stop()
-        self._results.show()
         self._update_controls()
 
     def _show_progress(self) -> None:
         before = time.monotonic()
-        self._results.show()
+        self._task.show()
         # many cells take long to draw: the window must have the larger part of the time
         self._timer.setInterval(max(_SHOW_EVERY_MS, int(4000 * (time.monotonic() - before))))
-        progress = self._progress
-        self.bar.setRange(0, progress.total)
-        self.bar.setValue(progress.done)
-        seconds = time.monotonic() - self._first_at if self._first_at else 0.0
-        counting = self.target_spin.value() > 0
-        self.progress_line.setText(progress_text(progress, self._results.n_cells, seconds, counting=counting))
+        self.bar.setRange(0, self._progress.total)
+        self.bar.setValue(self._progress.done)
+        self.progress_line.setText(self._task.line(self._progress))
 
     def _say_error(self, sentence: str) -> None:
         self.status.setText(f"⚠ {sentence}")
         show_error(sentence)
 
     def _update_controls(self) -> None:
-        why = ""
-        if self.slide_box.layer is None:
-            why = "Open a slide first."
-        elif self.model_box.source is None:
-            why = "Choose a model first."
-        elif self.is_running:
-            why = "A run is under way; cancel it first."
+        no_slide = "" if self.slide_box.layer is not None else "Open a slide first."
+        no_model = "" if self.model_box.source is not None else "Choose a model first."
+        busy = "A run is under way; cancel it first." if self.is_running else ""
+        why = no_slide or no_model or busy
         self.run_button.setEnabled(not why)
         tip(self.run_button, f"{why} {_RUN_TIP}" if why else _RUN_TIP)
-        for choice in (self.slide_box, self.model_box, self.where_box, self.target_spin):
+        self.where_box.allow_show(no_slide or busy)
+        for choice in (self.slide_box, self.model_box, self.where_box, self.cells_box):
             choice.setEnabled(not self.is_running)
+        given = self.cells_box.layer is not None
+        tip(self.target_spin, f"{_ALL_GIVEN} {_TARGET_TIP}" if given else _TARGET_TIP)
+        self.target_spin.setEnabled(not self.is_running and not given)
         for shown in (self.bar, self.progress_line, self.cancel_button):
             shown.setVisible(self.is_running)
         if not self.is_running:
@@ -183,6 +210,7 @@ class ClassifyDock(QWidget):
         form.addRow("Slide", self.slide_box)
         form.addRow("Model", self.model_box)
         form.addRow("Where", self.where_box)
+        form.addRow("Cells", self.cells_box)
         form.addRow("Stop at", self.target_spin)
         layout = QVBoxLayout(self)
         layout.addLayout(form)
@@ -206,6 +234,7 @@ class ClassifyDock(QWidget):
             ZoomFollower(self._viewer).stop,
             self.slide_box.stop,
             self.where_box.stop,
+            self.cells_box.stop,
             self._abandon,
         ):
             stack.callback(release)
@@ -225,8 +254,4 @@ def _target_spin() -> QSpinBox:
     spin.setSuffix(" cells")
     spin.setSpecialValueText("all cells")
     spin.setValue(AnalysisOptions().target_cells)
-    return tip(
-        spin,
-        "Stop when this many cells that the differential counts are found; 0 classifies all. "
-        "ICSH advises 500 for a marrow; more cells narrow the intervals.",
-    )
+    return spin

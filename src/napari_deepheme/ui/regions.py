@@ -45,25 +45,45 @@ def view_region(image: Image, centre: tuple[float, ...], zoom: float, canvas_px:
 
 
 def shape_regions(shapes: Shapes, image: Image) -> tuple[tuple[Region, ...], int]:
-    """Give the selected shapes, or all when none is selected, as parts of a slide.
+    """Give the shapes of a layer that count (:func:`counting_shapes`) as parts of a slide.
 
     Returns
     -------
     regions : tuple of Region
-        Rectangles, ellipses and polygons, named by their number.
+        Rectangles, ellipses and polygons, named by the layer's feature ``field``, else by their number.
     ignored : int
         How many lines and paths were left out: they enclose nothing.
     """
-    chosen = sorted(shapes.selected_data) or range(len(shapes.data))
-    outlines = {i: _outline(shapes.data[i], str(shapes.shape_type[i])) for i in chosen}
+    counting = counting_shapes(shapes)
+    drawn = ((i, _outline(shapes.data[i], str(shapes.shape_type[i]))) for i in counting)
+    closed = {i: outline for i, outline in drawn if outline is not None}
     regions = tuple(
-        Region(
-            f"shape {i + 1}", _transformed(outline, lambda yx: image.world_to_data(shapes.data_to_world(yx)))
-        )
-        for i, outline in outlines.items()
-        if outline is not None
+        Region(name, _transformed(outline, lambda yx: image.world_to_data(shapes.data_to_world(yx))))
+        for name, outline in zip(_names(shapes, closed), closed.values(), strict=True)
     )
-    return regions, len(outlines) - len(regions)
+    return regions, len(counting) - len(regions)
+
+
+def counting_shapes(shapes: Shapes) -> list[int]:
+    """Which shapes count: the selected ones, else all, but where the layer says ``use`` only those.
+
+    A shape that was just drawn is selected by napari, not by a person.
+    """
+    if shapes.selected_data and not str(shapes.mode).startswith("add"):
+        return sorted(shapes.selected_data)
+    if "use" not in shapes.features:
+        return list(range(len(shapes.data)))
+    return [int(i) for i in np.flatnonzero(shapes.features["use"].to_numpy(bool))]
+
+
+def _names(shapes: Shapes, indices: Iterable[int]) -> list[str]:
+    """A name for each shape; a copy of a field has that field's name and gets one of its own."""
+    said = shapes.features["field"].astype(str) if "field" in shapes.features else None
+    names: list[str] = []
+    for i in indices:
+        name = said.iloc[i] if said is not None else ""
+        names.append(name if name and name not in names else f"shape {i + 1}")
+    return names
 
 
 def image_shape(image: Layer) -> tuple[int, int]:

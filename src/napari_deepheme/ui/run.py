@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,18 +11,62 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from napari.layers import Image, Points
 
+from napari_deepheme.analysis import Analysis, AnalysisOptions, CellsReady
 from napari_deepheme.classify.bundle import load_bundle
 from napari_deepheme.errors import SlideError
 from napari_deepheme.export import cells_table
 from napari_deepheme.jobs import Job, Progress
-from napari_deepheme.pipeline import Analysis, AnalysisOptions, CellsReady, analyse
-from napari_deepheme.slide import open_slide
+from napari_deepheme.pipeline import analyse
+from napari_deepheme.regions import Field, judge_fields
+from napari_deepheme.slide import Slide, open_slide
 from napari_deepheme.ui.layers import Origin, append_cells, cells_layer, has_edits, placement
-from napari_deepheme.ui.slides import cells_on
+from napari_deepheme.ui.regions import image_shape
+from napari_deepheme.ui.slides import cells_on, given_mpp, slide_path
 from napari_deepheme.ui.torch_import import import_torch
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+
+
+@dataclass(frozen=True, slots=True)
+class SlideFile:
+    """The file behind an image layer.
+
+    Attributes
+    ----------
+    path : Path
+    mpp : float or None
+        µm/px that a person gave; None takes the file's.
+    shown_shape : tuple of int
+        Rows and columns of the image layer; the file must have as many for the cells to lie on it.
+    """
+
+    path: Path
+    mpp: float | None
+    shown_shape: tuple[int, int]
+
+    @classmethod
+    def of(cls, image: Image) -> SlideFile | None:
+        """The file of a layer; None when it has none."""
+        path = slide_path(image)
+        return cls(path, given_mpp(image), image_shape(image)) if path is not None else None
+
+    @contextmanager
+    def opened(self) -> Iterator[Slide]:
+        """Open the slide for a job.
+
+        Raises
+        ------
+        SlideError
+            It cannot be read, or is not what the layer shows.
+        """
+        with open_slide(self.path, mpp=self.mpp) as slide:
+            if slide.info.shape != self.shown_shape:
+                raise SlideError(
+                    f"{self.path}: the file has {slide.info.shape[0]} × {slide.info.shape[1]} px, its layer "
+                    f"{self.shown_shape[0]} × {self.shown_shape[1]}; open the slide again with “Open…”."
+                )
+            yield slide
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,35 +75,31 @@ class Request:
 
     Attributes
     ----------
-    slide : Path
-    mpp : float or None
-        µm/px that a person gave; None takes the file's.
+    slide : SlideFile
     model : str
         Name of an embedded bundle, or path of another.
     options : AnalysisOptions
-    shown_shape : tuple of int
-        Rows and columns of the image layer; the file must have as many for the cells to lie on it.
     """
 
-    slide: Path
-    mpp: float | None
+    slide: SlideFile
     model: str
     options: AnalysisOptions
-    shown_shape: tuple[int, int]
 
 
 def classify_job(request: Request) -> Job[Analysis]:
     """Open the slide and the model, analyse, and close the slide however it ends."""
     yield Progress("Opening the slide")
-    with open_slide(request.slide, mpp=request.mpp) as slide:
-        if slide.info.shape != request.shown_shape:
-            raise SlideError(
-                f"{request.slide}: the file has {slide.info.shape[0]} × {slide.info.shape[1]} px, its layer "
-                f"{request.shown_shape[0]} × {request.shown_shape[1]}; open the slide again with “Open…”."
-            )
+    with request.slide.opened() as slide:
         yield Progress("Loading the model")
         import_torch()
         return (yield from analyse(slide, load_bundle(request.model), request.options))
+
+
+def fields_job(file: SlideFile) -> Job[tuple[Field, ...]]:
+    """Open the slide, judge its fields, and close it however it ends."""
+    yield Progress("Opening the slide")
+    with file.opened() as slide:
+        return (yield from judge_fields(slide))
 
 
 class Results:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari.layers import Image, Layer, Points
+from napari.layers import Image, Layer, Points, Shapes
 
 from napari_deepheme.ui.layers import is_cells, origin_of, rescale
 from napari_deepheme.ui.regions import image_shape
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+
+FIELDS_KEY = "deepheme_fields"
+"""Where the metadata of an overlay of judged fields says what it is."""
 
 _PATH, _MPP, _SOURCE = "deepheme_slide", "mpp", "mpp_source"
 _GIVEN = "given by the user"
@@ -64,9 +67,9 @@ def describe(layer: Image) -> tuple[str, str]:
 
 
 def set_mpp(viewer: ViewerModel, layer: Image, mpp: float) -> None:
-    """State a slide's µm/px: its image and the cells found on it are drawn at that scale from now on."""
+    """State a slide's µm/px: its image, cells and fields are drawn at that scale from now on."""
     layer.metadata.update({_MPP: (mpp, mpp), _SOURCE: _GIVEN})
-    for each in [layer, *cells_on(viewer, layer)]:
+    for each in [layer, *cells_on(viewer, layer), *fields_on(viewer, layer)]:
         each.scale = (mpp, mpp)
         each.units = ("um", "um")
         if isinstance(each, Points):
@@ -77,6 +80,17 @@ def cells_on(viewer: ViewerModel, layer: Image) -> list[Points]:
     """Cells layers of a slide."""
     path = str(slide_path(layer))
     return [each for each in viewer.layers if is_cells(each) and origin_of(each).slide == path]
+
+
+def is_fields(layer: Layer | None) -> bool:
+    """Whether a layer is an overlay of judged fields."""
+    return isinstance(layer, Shapes) and FIELDS_KEY in layer.metadata and "use" in layer.features
+
+
+def fields_on(viewer: ViewerModel, layer: Image) -> list[Shapes]:
+    """Overlays of judged fields of a slide."""
+    path = str(slide_path(layer))
+    return [each for each in viewer.layers if is_fields(each) and each.metadata[FIELDS_KEY]["slide"] == path]
 
 
 def _source(layer: Image) -> str:

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napari_deepheme.analysis import Analysis
 from napari_deepheme.cells import Cells, Predictions, Region
 from napari_deepheme.export import cells_table
-from napari_deepheme.pipeline import Analysis
 from napari_deepheme.slide import SlideInfo
 from napari_deepheme.taxonomy import PBC_11
 from napari_deepheme.ui.layers import Origin
@@ -25,7 +25,9 @@ def made(bundle, n, mpp, path):
     score = np.ones(n, np.float32)
     cells = Cells(yx, score * 8, score, np.zeros(n, np.int32))
     whole = Region.box("slide", -0.5, -0.5, 3999.5, 5999.5)
-    return Analysis(info, bundle.spec, (whole,), cells, Predictions(members, members.mean(axis=0)), ())
+    return Analysis(
+        info, bundle.spec, (whole,), cells, Predictions(members, members.mean(axis=0)), (), "stain"
+    )
 
 
 @pytest.fixture

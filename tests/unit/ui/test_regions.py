@@ -61,3 +61,12 @@ def test_an_ellipse_keeps_its_area_and_lines_are_left_out(slide):
 def test_size_is_that_of_the_finest_level(slide):
     assert image_shape(slide) == (400, 600)
     assert image_shape(Image(np.zeros((5, 7, 3), np.uint8), rgb=True)) == (5, 7)
+
+
+def test_shapes_being_drawn_all_count_though_napari_selects_the_last(slide):
+    shapes = Shapes(scale=(0.25, 0.25))
+    shapes.mode = "add_rectangle"
+    for offset in (0, 20):
+        shapes.add(SQUARE + offset, shape_type="rectangle")
+    shapes.selected_data = {1}
+    assert len(shape_regions(shapes, slide)[0]) == 2

@@ -7,13 +7,14 @@ import pandas as pd
 import pytest
 from napari.components import ViewerModel
 
+from napari_deepheme.analysis import AnalysisOptions, CellsReady
 from napari_deepheme.errors import ScaleError, SlideError
 from napari_deepheme.export import cells_table
 from napari_deepheme.jobs import Progress, drain
-from napari_deepheme.pipeline import AnalysisOptions, CellsReady, analyse
+from napari_deepheme.pipeline import analyse
 from napari_deepheme.slide import open_slide
 from napari_deepheme.ui.layers import cells_of, is_cells
-from napari_deepheme.ui.run import Request, Results, classify_job, outcome_text, progress_text
+from napari_deepheme.ui.run import Request, Results, SlideFile, classify_job, outcome_text, progress_text
 from napari_deepheme.ui.slides import set_mpp
 
 
@@ -27,7 +28,8 @@ def viewer(smear_path):
 
 
 def request(smear_path, toy_bundle_folder, shape=(1536, 1280), mpp=None):
-    return Request(smear_path, mpp, str(toy_bundle_folder), AnalysisOptions(target_cells=0), shape)
+    file = SlideFile(smear_path, mpp, shape)
+    return Request(file, str(toy_bundle_folder), AnalysisOptions(target_cells=0))
 
 
 def run(viewer, job):

@@ -1,0 +1,160 @@
+"""What the dock can run: the classification of a slide, the judging of its fields. No Qt."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from napari.layers import Image, Shapes
+
+from napari_deepheme.analysis import Analysis, CellsReady
+from napari_deepheme.jobs import Job, Progress
+from napari_deepheme.regions import Field, ranked, seen
+from napari_deepheme.ui.fields_layer import show_fields
+from napari_deepheme.ui.run import (
+    Request,
+    Results,
+    SlideFile,
+    classify_job,
+    fields_job,
+    outcome_text,
+    progress_text,
+)
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+R = TypeVar("R")
+
+
+class Task(Protocol[R]):
+    """A job with what the window makes of it; all but the job is for the main thread."""
+
+    def job(self) -> Job[R]:
+        """The work."""
+        ...
+
+    def keep(self, progress: Progress) -> None:
+        """Take note of each progress."""
+        ...
+
+    def show(self) -> None:
+        """Bring the viewer up to date."""
+        ...
+
+    def line(self, progress: Progress) -> str:
+        """How far it is, in a line."""
+        ...
+
+    def finish(self, result: R) -> str:
+        """Show the result and say what it is."""
+        ...
+
+    def cancelled(self) -> str:
+        """Say what is left of a cancelled run."""
+        ...
+
+
+class ClassifyTask:
+    """Classifies cells and shows them as they come, at the end with the fields they were counted in.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+    image : Image
+        The slide's layer.
+    request : Request
+    remark : str
+        Something to add to the outcome, or nothing.
+    """
+
+    def __init__(self, viewer: ViewerModel, image: Image, request: Request, remark: str = "") -> None:
+        self._viewer, self._image, self._request, self._remark = viewer, image, request, remark
+        self._results = Results(viewer, image)
+        self._first_at = 0.0
+
+    def job(self) -> Job[Analysis]:
+        """The classification."""
+        return classify_job(self._request)
+
+    def keep(self, progress: Progress) -> None:
+        """Keep the cells that came with it."""
+        if isinstance(progress, CellsReady):
+            self._first_at = self._first_at or time.monotonic()
+            if progress.found is not None:
+                self._results.add(progress.found)
+
+    def show(self) -> None:
+        """Show the cells found so far."""
+        self._results.show()
+
+    def line(self, progress: Progress) -> str:
+        """How far, how fast, how long still."""
+        seconds = time.monotonic() - self._first_at if self._first_at else 0.0
+        counting = self._request.options.target_cells > 0
+        return progress_text(progress, self._results.n_cells, seconds, counting=counting)
+
+    def finish(self, analysis: Analysis) -> str:
+        """Show the rest of the cells and, where fields were chosen, those taken and left."""
+        self.show()
+        lines = [outcome_text(analysis, self._request.options.target_cells)]
+        if analysis.fields:
+            taken = {region.name for region in analysis.regions}
+            show_fields(self._viewer, self._image, analysis.fields, taken)
+            sentence = seen(analysis.fields)
+            lines += [sentence] if sentence not in lines[0] else []  # a warning may have said it
+        return "\n".join([*lines, self._remark]).strip()
+
+    def cancelled(self) -> str:
+        """The cells found so far stay."""
+        self.show()
+        return f"Cancelled: {self._results.n_cells} cells found until then."
+
+
+class FieldsTask:
+    """Judges the fields of a slide and shows which can be counted.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+    image : Image
+        The slide's layer.
+    file : SlideFile
+    on_shown : callable
+        Told of the overlay.
+    """
+
+    def __init__(
+        self, viewer: ViewerModel, image: Image, file: SlideFile, on_shown: Callable[[Shapes], None]
+    ) -> None:
+        self._viewer, self._image, self._file, self._on_shown = viewer, image, file, on_shown
+
+    def job(self) -> Job[tuple[Field, ...]]:
+        """The judging."""
+        return fields_job(self._file)
+
+    def keep(self, progress: Progress) -> None:
+        """Nothing comes before the end."""
+
+    def show(self) -> None:
+        """Nothing comes before the end."""
+
+    def line(self, progress: Progress) -> str:
+        """How far it is."""
+        if not progress.total:
+            return f"{progress.stage}…"
+        return f"{progress.stage} · {progress.done}/{progress.total}"
+
+    def finish(self, fields: tuple[Field, ...]) -> str:
+        """Show the fields, all the countable ones as used, ready to be edited."""
+        good = {field.region.name for field in ranked(fields)}
+        if fields:
+            layer = show_fields(self._viewer, self._image, fields, good)
+            self._viewer.layers.selection.active = layer
+            self._on_shown(layer)
+        return seen(fields)
+
+    def cancelled(self) -> str:
+        """Nothing is left."""
+        return "Cancelled: no field judged."
