@@ -26,6 +26,7 @@ benchmark: .venv/installed
 	$(BIN)/python -m benchmarks.slide_seconds
 	$(BIN)/python -m benchmarks.large_slide
 	$(BIN)/python -m benchmarks.training_speed
+	$(BIN)/python -m benchmarks.region_search
 
 .venv/installed: pyproject.toml constraints.txt
 	scripts/setup.sh environment

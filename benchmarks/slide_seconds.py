@@ -14,9 +14,12 @@ import numpy as np
 
 from napari_deepheme import AnalysisOptions, Device, analyse, drain, load_bundle, open_slide
 from napari_deepheme.classify.ensemble import Ensemble
+from napari_deepheme.detect.choose import DEFAULT_DETECTOR, named_detector
 from napari_deepheme.detect.stain import StainDetector
+from napari_deepheme.regions import judge_fields
 from napari_deepheme.sample_data import SAMPLE_SLIDE
-from napari_deepheme.slide.tiles import crops, grid
+from napari_deepheme.search import TILE_PX, halo_px
+from napari_deepheme.slide.tiles import crops, grid, prefetch
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -27,16 +30,19 @@ def seconds(work: Callable[[], object]) -> float:
 
 def main() -> None:
     path = Path(sys.argv[1]) if len(sys.argv) > 1 else SAMPLE_SLIDE
-    bundle, detector = load_bundle(), StainDetector()
+    bundle, by_stain = load_bundle(), StainDetector()
+    detector, name = named_detector(DEFAULT_DETECTOR, Device.CPU)
     with open_slide(path) as slide:
         height, width = slide.info.shape
-        tiles = grid((0, 0, height, width), slide.scale(), detector.mpp, 512, 48)
+        tiles = grid((0, 0, height, width), slide.scale(), detector.mpp, TILE_PX, halo_px(detector))
         windows: list[np.ndarray] = []
         reference = seconds(
             lambda: windows.extend(slide.read(t.centre_yx, t.shape_px, detector.mpp) for t in tiles)
         )
         rows = {"decode at 0.5 µm/px (reference)": reference}
-        rows["detect"] = seconds(lambda: [detector.detect(window) for window in windows])
+        rows["judge all fields"] = seconds(lambda: drain(judge_fields(slide)))
+        rows[f"detect by {name}"] = seconds(lambda: list(prefetch(windows, detector.detect)))
+        rows["detect by stain"] = seconds(lambda: list(prefetch(windows, by_stain.detect)))
         ensembles: list[Ensemble] = []
         rows["load the ensemble"] = seconds(lambda: ensembles.append(Ensemble(bundle, Device.CPU)))
         analysis = drain(analyse(slide, bundle, AnalysisOptions(target_cells=0, device=Device.CPU)))
