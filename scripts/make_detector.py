@@ -14,15 +14,17 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import tomli_w
 
 from napari_deepheme import synth
 from napari_deepheme.bundle import EMBEDDED
 from napari_deepheme.device import Device
 from napari_deepheme.jobs import Progress, drain
-from napari_deepheme.train.detector import DetectorRecipe, held_back, learn, network_weights
+from napari_deepheme.train.detector import held_back
 from napari_deepheme.train.detector_bundle import DetectorFacts, make_detector
 from napari_deepheme.train.duplicates import duplicate_groups, read_thumbnails
 from napari_deepheme.train.fields import MarkedField, Marks, read_fields, read_marks
+from napari_deepheme.train.heatmap import DetectorRecipe, learn, network_weights
 
 PBC_MPP, BCCD_MPP, RED_CELL_UM = 0.20, 0.07, 7.2
 SINGLE_CELLS, FIELD_TIMES, RENDERED = 2400, 4, 24
@@ -122,6 +124,7 @@ def main() -> None:
         split=f"by image: {SINGLE_CELLS} single cells and {len(learned)} fields to learn from, "
         f"{len(held)} fields held back",
         notes=NOTES,
+        record=tomli_w.dumps({"steps": arguments.steps, "start": Path(arguments.start).name}),
     )
     kept = drain(read_fields(held), show)
     bundle = make_detector(network_weights(network), recipe, kept, facts, arguments.out)

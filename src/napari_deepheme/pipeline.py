@@ -19,7 +19,7 @@ from napari_deepheme.detect.choose import STAIN, named_detector
 from napari_deepheme.errors import OptionError
 from napari_deepheme.jobs import Job, Progress
 from napari_deepheme.regions import Field, judge_fields, ranked, seen, varied_fields
-from napari_deepheme.search import halo_px, read_tile, search, tiles_of
+from napari_deepheme.search import halo_px, read_tile, search, tile_of, tiles_of
 from napari_deepheme.slide.planes import Pixels
 from napari_deepheme.slide.reader import Slide
 from napari_deepheme.slide.tiles import Tile, crops, prefetch
@@ -141,7 +141,7 @@ class _Run:
         some = places[np.linspace(0, len(places) - 1, min(len(places), _STAIN_CELLS)).astype(int)]
         spec = self.bundle.spec
         self.stain_matched = self.ensemble.match_stain(crops(self.slide, some, spec.input_px, spec.mpp))
-        if not self.stain_matched:
+        if not self.stain_matched and len(places):
             self.warnings += (
                 "The slide's stain could not be measured (too few cells or no red cells): its colours are "
                 "shown to the model as they are.",
@@ -163,7 +163,8 @@ class _Run:
         tiles = self._field_tiles() if self.fields else self._shuffled_tiles()
         each = search(self.slide, [tile for _, tile in tiles], self.detector)
         for number, ((region, _), found) in enumerate(zip(tiles, each, strict=True), start=1):
-            yield _Found(self._inside(found), region, number, len(tiles))
+            cells = self._of_field(found, region) if self.fields else self._inside(found)
+            yield _Found(cells, region, number, len(tiles))
 
     def _given(self, cells: Cells) -> Iterator[_Found]:
         inside = self._inside(Detections(cells.yx, cells.diameter_um, cells.score))
@@ -183,19 +184,18 @@ class _Run:
             yield _Found(part, last, start + len(part), len(inside))
 
     def _field_tiles(self) -> list[tuple[int, Tile]]:
-        """Region by region, in the order they are to be counted."""
+        """A tile for each field, in the order they are to be counted."""
         halo, mpp = halo_px(self.detector), self.detector.mpp
-        return [
-            (i, tile)
-            for i, region in enumerate(self.regions)
-            for tile in tiles_of(self.slide, (region,), mpp, halo_px=halo)
-        ]
+        return [(i, tile_of(self.slide, region, mpp, halo)) for i, region in enumerate(self.regions)]
 
     def _shuffled_tiles(self) -> list[tuple[int, Tile]]:
         """All tiles that meet a region, in a fixed random order: a count that stops early is spread."""
         tiles = tiles_of(self.slide, self.regions, self.detector.mpp, halo_px=halo_px(self.detector))
         order = np.random.default_rng(0).permutation(len(tiles))
         return [(len(self.regions) - 1, tiles[i]) for i in order]
+
+    def _of_field(self, found: Detections, region: int) -> Cells:
+        return Cells(found.yx, found.diameter_um, found.score, np.full(len(found.yx), region, np.int32))
 
     def _inside(self, found: Detections) -> Cells:
         """Those whose centre lies in a region."""
@@ -247,9 +247,14 @@ class _Run:
         enough = counted >= wanted if wanted else found >= _FEW_CELLS
         if options.regions or options.cells is not None or enough:
             return
+        asked = f" of the {wanted} asked for" if wanted else ""
+        sentences = [f"{found} cells found, {counted}{asked} counted."]
         fields = self.fields or (yield from judge_fields(self.slide))
-        searched = " To search all of it, ask for the whole slide." if self.fields else ""
-        self.warnings += (f"{found} cells found, {counted} counted. {seen(fields)}{searched}",)
+        if found < _FEW_CELLS or len(self.regions) < len(fields):
+            sentences.append(seen(fields))
+        if self.fields and len(self.regions) < len(fields):
+            sentences.append("To search all of it, ask for the whole slide.")
+        self.warnings += (" ".join(sentences),)
 
     def _analysis(self, cells: Cells, predictions: Predictions, last_region: int) -> Analysis:
         return Analysis(

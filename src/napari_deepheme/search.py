@@ -14,6 +14,7 @@ from napari_deepheme.slide.planes import Pixels
 from napari_deepheme.slide.reader import Slide
 from napari_deepheme.slide.tiles import Tile, grid, prefetch
 
+_LATTICE_PX = 16  # what networks halve four times falls into the same squares
 TILE_PX = 512  # what two of them take to be searched counts in the peak of memory
 
 
@@ -30,6 +31,22 @@ def tiles_of(
         return []
     tiles = grid((top, left, bottom, right), slide.scale(), mpp, tile_px, halo_px)
     return [tile for tile in tiles if any(_overlap(tile.core, b) for b in bounds)]
+
+
+def tile_of(slide: Slide, region: Region, mpp: float, halo_px: int) -> Tile:
+    """One tile whose core is exactly a rectangular region; tiles of regions that share an edge share no cell.
+
+    It is sampled at the places where the whole slide would be, so that a cell looks the same.
+    """
+    top, left, bottom, right = region.bounds
+    centre, shape = [], []
+    for low, high, own in zip((top, left), (bottom, right), slide.scale(), strict=True):
+        step = mpp / own
+        first = max(0, math.floor(low / (_LATTICE_PX * step))) * _LATTICE_PX * step
+        n = math.ceil((high - first) / step)
+        centre.append(first + n * step / 2 - 0.5)
+        shape.append(n + 2 * halo_px)
+    return Tile((centre[0], centre[1]), (top, left, bottom, right), (shape[0], shape[1]))
 
 
 def halo_px(detector: Detector) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tifffile
 from qtpy.QtCore import Qt, QThreadPool
 
 from napari_deepheme.jobs import Progress
@@ -125,3 +126,22 @@ def test_the_choice_of_cells_outlives_their_replacement_by_the_run(dock, finish)
     newer = viewer.layers["smear cells"]
     assert newer != former
     assert box.layer == newer
+
+
+def test_a_slide_where_nothing_can_be_counted(dock, finish, tmp_path):
+    path = tmp_path / "white.tif"
+    picture = np.full((1200, 1300, 3), 244, np.uint8)
+    per_cm = 10_000 / 0.25
+    tifffile.imwrite(
+        path, picture, photometric="rgb", resolution=(per_cm, per_cm), resolutionunit="CENTIMETER"
+    )
+    viewer = dock.slide_box._viewer
+    viewer.open(path, plugin=PLUGIN)
+    dock.slide_box.combo.setCurrentText("white")
+    finish(dock.run_button)
+    assert "nothing there can be counted" in dock.status.text().splitlines()[0]
+    assert not dock.status.isHidden()
+    assert dock.run_button.isEnabled()
+    overlay = viewer.layers["white fields"]
+    assert not overlay.features["use"].any()
+    assert set(overlay.features["kind"]) == {"glass"}

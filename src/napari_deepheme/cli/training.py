@@ -86,8 +86,9 @@ def train_detector(
 ) -> None:
     """Train a detector of nucleated cells on fields in which all of them are marked."""
     # torch takes seconds
-    from napari_deepheme.train.detector import DetectorOptions, DetectorRecipe  # noqa: PLC0415
+    from napari_deepheme.train.detector import DetectorOptions  # noqa: PLC0415
     from napari_deepheme.train.detector import train_detector as train_job  # noqa: PLC0415
+    from napari_deepheme.train.heatmap import DetectorRecipe  # noqa: PLC0415
 
     recipe = DetectorRecipe(start=start)
     check_folder(out.absolute().parent)

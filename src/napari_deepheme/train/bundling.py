@@ -39,11 +39,12 @@ from napari_deepheme.taxonomy import Taxonomy
 from napari_deepheme.train.patches import Patches
 from napari_deepheme.train.recipe import Recipe
 from napari_deepheme.train.snapshot import Step, Trained
+from napari_deepheme.train.work import RECORD_FILE
 
 _STAIN_CELLS, _WITHIN = 256, 0.99
 MOST_LEARNED = 4000
 """Cells learned from whose features are looked at; more would not change what is typical."""
-RECIPE_FILE, TRACE_FILE, NOVELTY_FILE = "training.toml", "learning-rate.csv", "novelty.safetensors"
+TRACE_FILE, NOVELTY_FILE = "learning-rate.csv", "novelty.safetensors"
 
 _CARD_FIGURES = {
     "accuracy": "accuracy",
@@ -117,7 +118,7 @@ def make_ensemble(
     partial = folder.with_name(f"{folder.name}.partial")
     contents, members = named_members([_half(file) for file in trained.members])
     image, self_test = test_image(recipe.input_px, len(taxonomy.classes))
-    contents |= image | {RECIPE_FILE: provenance.record.encode(), TRACE_FILE: _csv(trained.trace)}
+    contents |= image | {RECORD_FILE: provenance.record.encode(), TRACE_FILE: _csv(trained.trace)}
     spec = _uncalibrated(recipe, taxonomy, provenance).model_copy(
         update={"members": members, "self_test": self_test, "stain": _stain(parts.calibration, recipe)}
     )

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import jinja2
 import numpy as np
@@ -20,10 +19,9 @@ from napari_deepheme.detect.bundle import DetectorBundle, DetectorSpec, load_det
 from napari_deepheme.detect.heatmap import HeatmapDetector
 from napari_deepheme.stats.detection import DetectionCounts, detection_counts
 from napari_deepheme.train.fields import FIELD_MPP, MarkedField
+from napari_deepheme.train.heatmap import DetectorRecipe
 from napari_deepheme.train.scenes import SceneMaker
-
-if TYPE_CHECKING:
-    from napari_deepheme.train.detector import DetectorRecipe
+from napari_deepheme.train.work import RECORD_FILE
 
 _TEST_PX, _TEST_VALUES = 192, 16
 _LOWEST, _THRESHOLDS = 0.1, np.arange(0.15, 0.75, 0.025)
@@ -38,7 +36,10 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class DetectorFacts:
-    """Where a detector comes from, for its description and card; ``notes`` are sentences."""
+    """Where a detector comes from, for its description and card.
+
+    ``notes`` are sentences, ``record`` is TOML of everything that made it.
+    """
 
     name: str
     version: str
@@ -46,6 +47,7 @@ class DetectorFacts:
     licence: str
     split: str
     notes: tuple[str, ...]
+    record: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,7 +86,7 @@ def make_detector(
     partial = folder.with_name(f"{folder.name}.partial")
     contents, members = named_members([weights])
     image, self_test = test_image(_TEST_PX, _TEST_VALUES)
-    contents |= image
+    contents |= image | {RECORD_FILE: facts.record.encode()}
     spec = DetectorSpec(
         name=facts.name,
         version=facts.version,
@@ -153,7 +155,7 @@ def _in_scenes(detector: HeatmapDetector, held: Sequence[MarkedField]) -> list[_
 
 
 def _best_threshold(*sets: Sequence[_Looked]) -> float:
-    """The mean of the thresholds at which each set's F1 is highest: crowds want a lower one than thin films."""
+    """The mean of the thresholds best for each set by F1: crowds want a lower one than thin films."""
     marked = [looked for looked in sets if any(len(each.centres) for each in looked)]
     f1 = np.array([[_total(looked, t).f1 for t in _THRESHOLDS] for looked in marked])
     return float(np.mean([np.median(_THRESHOLDS[own >= own.max() - _AS_GOOD]) for own in f1]))

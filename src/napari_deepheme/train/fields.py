@@ -177,7 +177,8 @@ def _refuse_turned(path: Path, boxes: pd.DataFrame) -> None:
     turned = np.flatnonzero((right <= left) | (bottom <= top))
     if len(turned):
         raise TableError(
-            f"{path}: the box in row {turned[0] + 2} has no area; expected xmin below xmax and ymin below ymax."
+            f"{path}: the box in row {turned[0] + 2} has no area; "
+            "expected xmin below xmax and ymin below ymax."
         )
 
 

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import binary_fill_holes, gaussian_filter, label
-from torch.nn.functional import grid_sample, interpolate
+from scipy.ndimage import gaussian_filter
+from torch.nn.functional import interpolate
 
 from napari_deepheme.detect.network import STRIDE
 from napari_deepheme.train.augment import ViewOptions, another_look
+from napari_deepheme.train.cutouts import cut_out, optical_density
 from napari_deepheme.train.fields import FIELD_MPP, Floats, MarkedField
 
 SCENE_PX = 192
@@ -25,7 +26,6 @@ SCENE_PX = 192
 _CELL_PX, _OTHER_PX = 64, 32  # sides of the squares that cut-outs lie in
 _PIECE_PX = 64
 _MOST_OTHERS = 12  # of a field
-_FAINTEST = 0.06  # optical density from which a pixel belongs to a cell rather than to the glass
 _LOOKS = ViewOptions(look=0.8, near=0.3, jpeg=0.15)
 _NEAREST = 0.62  # centres of neighbours, as a share of the sum of their radii
 _WHOLE, _GONE = 0.7, 0.1  # shares of a cut cell in view: it counts, it may or may not count, it does not
@@ -54,19 +54,6 @@ class Scenes:
     counts: torch.Tensor
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Cutouts:
-    """Things cut out of fields, n of them, in the middle of squares."""
-
-    density: NDArray[np.float16]  # (n, 3, p, p)
-    alpha: NDArray[np.uint8]  # (n, p, p)
-    size: Floats  # (n, 2) height and width, field px
-    boxed: NDArray[np.bool_]
-
-    def __len__(self) -> int:
-        return len(self.size)
-
-
 @dataclass(slots=True, eq=False)
 class _Scene:
     """A scene under way: optical densities, cells (y, x, diameter in scene px; NaN size unknown), doubt."""
@@ -90,9 +77,11 @@ class SceneMaker:
         self._zoom = FIELD_MPP / mpp
         self._mpp = mpp
         self._fields = fields
-        self._images = [_density(field.image, field.white) for field in fields]
-        self._cells = self._cut([field.cells for field in fields], _CELL_PX)
-        self._others = self._cut([field.others[:_MOST_OTHERS] for field in fields], _OTHER_PX)
+        self._images = [optical_density(field.image, field.white) for field in fields]
+        self._cells = cut_out(fields, self._images, [field.cells for field in fields], _CELL_PX)
+        self._others = cut_out(
+            fields, self._images, [field.others[:_MOST_OTHERS] for field in fields], _OTHER_PX
+        )
 
     def scenes(self, n: int, rng: np.random.Generator) -> Scenes:
         """Compose ``n`` scenes; the same generator gives the same."""
@@ -105,27 +94,6 @@ class SceneMaker:
         counts = [scene.counts[::STRIDE, ::STRIDE] for scene in made]
         targets = (torch.from_numpy(np.stack(part)) for part in (heat, size, counts))
         return Scenes(images.clamp(0, 1), *targets)
-
-    def _cut(self, marked: Sequence[Floats], side: int) -> _Cutouts:
-        """Cut out what lies whole in its field and fits a square of ``side`` px."""
-        density, alpha, size, boxed = [], [], [], []
-        for image, boxes, field in zip(self._images, marked, self._fields, strict=True):
-            height, width = image.shape[1:]
-            for y, x, h, w in boxes:
-                cut = y - h / 2 < -1 or x - w / 2 < -1 or y + h / 2 > height or x + w / 2 > width
-                if cut or max(h, w) > side:
-                    continue
-                square = _square(image, y, x, side)
-                density.append(square.astype(np.float16))
-                alpha.append(_mask(square, h, w))
-                size.append((h, w))
-                boxed.append(field.boxed)
-        return _Cutouts(
-            np.array(density, np.float16).reshape(-1, 3, side, side),
-            np.array(alpha, np.uint8).reshape(-1, side, side),
-            np.array(size, np.float32).reshape(-1, 2),
-            np.array(boxed, bool),
-        )
 
     def _scene(self, rng: np.random.Generator) -> _Scene:
         scene = _Scene(np.zeros((3, SCENE_PX, SCENE_PX), np.float32), [], np.ones((SCENE_PX, SCENE_PX), bool))
@@ -198,7 +166,7 @@ class SceneMaker:
         n = int(np.exp(rng.uniform(1, 5)))
         chosen = rng.integers(len(self._others), size=n)
         gain = np.exp(rng.uniform(-0.5, 0.2) if rng.random() < 0.6 else rng.uniform(0.2, 1.1))
-        views = self._views(self._others, chosen, gain, rng)
+        views = self._others.views(chosen, gain, self._zoom, rng)
         places = rng.uniform(0, SCENE_PX, (n, 2))
         if rng.random() < 0.4:  # a raft: each beside the one before
             steps = rng.normal(0, 9, (n, 2))
@@ -213,7 +181,7 @@ class SceneMaker:
         chosen = rng.integers(len(self._cells), size=n)
         scale = np.exp(rng.uniform(-0.3, 0.26)) * np.exp(rng.uniform(-0.08, 0.08, n))
         gain = np.exp(rng.uniform(-0.9, 0.4)) * np.exp(rng.uniform(-0.25, 0.15, n))
-        views = self._views(self._cells, chosen, gain, rng, scale)
+        views = self._cells.views(chosen, gain, self._zoom * scale, rng)
         diameters = np.sqrt(self._cells.size[chosen].prod(axis=1)) * self._zoom * scale
         clustered, cover = rng.random() ** 0.7, rng.uniform(0.5, 1)
         for view, diameter, i in zip(views, diameters, chosen, strict=True):
@@ -223,32 +191,6 @@ class SceneMaker:
             _paste(scene.density, view, place, over=rng.random() < 0.3, cover=cover)
             known = diameter if self._cells.boxed[i] else math.nan
             scene.cells.append((place[0], place[1], known))
-
-    def _views(
-        self,
-        cutouts: _Cutouts,
-        chosen: NDArray[np.intp],
-        gain: float | NDArray[np.float64],
-        rng: np.random.Generator,
-        scale: float | NDArray[np.float64] = 1.0,
-    ) -> NDArray[np.float32]:
-        """Cut-outs turned, mirrored, scaled and restained; shape (n, 4, p, p), density × alpha and alpha."""
-        n = len(chosen)
-        angle = rng.uniform(-math.pi, math.pi, n)
-        zoom = self._zoom * np.broadcast_to(scale, n)
-        mirror = np.sign(rng.uniform(-1, 1, n))
-        cos, sin = np.cos(angle) / zoom, np.sin(angle) / zoom
-        turn = np.stack([np.stack([cos * mirror, sin * mirror]), np.stack([-sin, cos])]).transpose(2, 0, 1)
-        side = cutouts.alpha.shape[1]
-        axis = (np.arange(side) * 2 + 1) / side - 1
-        base = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
-        grid = torch.from_numpy((base @ turn).astype(np.float32).reshape(n, side, side, 2))
-        tint = np.exp(rng.normal(0, 0.15, 3)).reshape(1, 3, 1, 1) * np.reshape(gain, (-1, 1, 1, 1))
-        alpha = cutouts.alpha[chosen][:, None].astype(np.float32) / 255
-        density = cutouts.density[chosen].astype(np.float32) * tint.astype(np.float32)
-        layers = torch.from_numpy(np.concatenate([density * alpha, alpha], axis=1))
-        views: NDArray[np.float32] = grid_sample(layers, grid, align_corners=False).numpy()
-        return views
 
     def _targets(self, cells: list[tuple[float, float, float]]) -> tuple[Floats, Floats]:
         """Heatmap and logarithm of diameters (µm) of one scene."""
@@ -264,35 +206,6 @@ class SceneMaker:
             np.maximum(heat, spot, out=heat)
             size[row, column] = math.log(max(diameter * self._mpp, 1.0)) if diameter > 0 else math.nan
         return heat, size
-
-
-def _density(image: NDArray[np.uint8], white: tuple[float, float, float]) -> NDArray[np.float32]:
-    """Optical density (natural logarithm) over that of the empty glass, shape (3, h, w)."""
-    light = np.clip(image.astype(np.float32) / np.array(white, np.float32), 1 / 255, 1)
-    return np.ascontiguousarray(-np.log(light).transpose(2, 0, 1))
-
-
-def _square(density: NDArray[np.float32], y: float, x: float, side: int) -> NDArray[np.float32]:
-    half = side // 2
-    wide = np.pad(density, ((0, 0), (half, half), (half, half)), mode="edge")
-    top, left = round(float(y)), round(float(x))
-    return wide[:, top : top + side, left : left + side]
-
-
-def _mask(square: NDArray[np.float32], height: float, width: float) -> NDArray[np.uint8]:
-    """What belongs to the thing in the middle: stained, connected, within the ellipse of its box; 0–255."""
-    side = square.shape[1]
-    axis = np.arange(side) - (side - 1) / 2
-    radius = np.hypot(axis[:, None] / (height / 2 + 1), axis / (width / 2 + 1))
-    stained = gaussian_filter(square.mean(axis=0), 0.7) > _FAINTEST
-    parts, _ = label(stained & (radius < 1.12))
-    core = parts[radius < 0.6]
-    largest = np.bincount(core[core > 0], minlength=2).argmax() if (core > 0).any() else 0
-    inside = binary_fill_holes(parts == largest) if largest else radius < 1
-    if inside.sum() < 0.4 * (radius < 1).sum():  # too pale to be told from the glass
-        inside = radius < 1
-    mask: NDArray[np.uint8] = (gaussian_filter(inside.astype(np.float32), 0.8) * 255).astype(np.uint8)
-    return mask
 
 
 def _paste(

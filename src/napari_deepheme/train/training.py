@@ -30,6 +30,7 @@ from napari_deepheme.train.sampling import Sampler
 from napari_deepheme.train.snapshot import Trained, train_snapshots
 from napari_deepheme.train.split import Split, split_images
 from napari_deepheme.train.start import starting_network
+from napari_deepheme.train.work import claim, work_folder
 
 _HELD_BACK = 0.2
 _FEW = 50
@@ -110,12 +111,12 @@ def train(options: TrainOptions) -> Job[Training]:
         An option or the images cannot be used; duplicates lie on both sides of a given split.
     """
     check_mpp(options.mpp)
-    work = _work_folder(options)
+    work = work_folder(options.out)
     yield Progress("Loading the network")
     _network(options)  # before the images are read, which can take hours
     plan = yield from _planned(options)
     record = _record(options, plan)
-    _claim(work, record, options)
+    claim(work, record, resume=options.resume)
     recipe, taxonomy = options.recipe, options.taxonomy
     patches = yield from read_patches(plan.images, taxonomy, options.mpp, (recipe.input_px, recipe.mpp), work)
     trainings = []
@@ -132,12 +133,6 @@ def train(options: TrainOptions) -> Job[Training]:
     )
     shutil.rmtree(work)
     return Training(bundle, plan.warnings)
-
-
-def _work_folder(options: TrainOptions) -> Path:
-    if options.out.exists() and any(options.out.iterdir()):
-        raise OptionError(f"{options.out} is there already; give another folder, or remove it.")
-    return options.out.with_name(f"{options.out.name}.training")
 
 
 def _planned(options: TrainOptions) -> Job[_Plan]:
@@ -222,22 +217,6 @@ def _record(options: TrainOptions, plan: _Plan) -> str:
             "recipe": options.recipe.model_dump(mode="json", exclude_none=True),
         }
     )
-
-
-def _claim(work: Path, record: str, options: TrainOptions) -> None:
-    """Begin the folder of this training, or make sure that what lies there is the same training."""
-    file = work / "training.toml"
-    if file.exists():
-        if not options.resume:
-            raise OptionError(f"An unfinished training lies in {work}; add --resume, or remove that folder.")
-        if file.read_text(encoding="utf-8") != record:
-            raise OptionError(
-                f"The unfinished training in {work} is another one (other cells, recipe, seed or versions); "
-                "give what it was begun with, or remove that folder."
-            )
-        return
-    work.mkdir(parents=True, exist_ok=True)
-    file.write_text(record, encoding="utf-8")
 
 
 def _provenance(options: TrainOptions, plan: _Plan, record: str) -> Provenance:

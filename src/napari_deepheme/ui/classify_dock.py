@@ -150,8 +150,10 @@ class ClassifyDock(QWidget):
         self._progress = progress
 
     def _on_done(self, result: object) -> None:
-        text = self._task.finish(result)
-        self._end()
+        try:
+            text = self._task.finish(result)
+        finally:
+            self._end()
         self.status.setText(text)
 
     def _on_failed(self, err: Exception) -> None:

@@ -158,11 +158,12 @@ def progress_text(progress: Progress, n_cells: int, seconds: float, *, counting:
     """
     if not progress.total:
         return f"{progress.stage}…"
-    if counting:
-        first = f"{progress.done}/{progress.total}"
-    else:
-        first = f"field {progress.done}/{progress.total} · {n_cells} cells"
-    share = progress.share if isinstance(progress, CellsReady) else 0.0
+    first = f"{progress.done}/{progress.total}"
+    if not isinstance(progress, CellsReady):
+        return f"{progress.stage} · {first}"
+    if not counting:
+        first = f"field {first} · {n_cells} cells"
+    share = progress.share
     if not share or seconds <= 0:
         return first
     left = seconds * (1 - share) / share
@@ -177,13 +178,27 @@ def minutes(seconds: float) -> str:
 
 def outcome_text(analysis: Analysis, target: int) -> str:
     """Say what a finished run found, one line for each thing worth knowing."""
-    taxonomy = analysis.bundle.taxonomy
-    counted_of = [cell_class.counted for cell_class in taxonomy.classes]
+    counted_of = [cell_class.counted for cell_class in analysis.bundle.taxonomy.classes]
     counted = sum(counted_of[k] for k in analysis.predictions.mean.argmax(axis=1))
-    if not len(analysis.cells):
-        lines = ["No cells found there; try another part of the slide, and check its µm/px."]
-    elif counted < target:
-        lines = [f"{counted} cells counted, fewer than the {target} asked for: there are no more."]
-    else:
-        lines = [f"Done: {counted} counted of {len(analysis.cells)} found."]
-    return "\n".join([*lines, *(f"⚠ {warning}" for warning in analysis.warnings)])
+    first, rest = _explained(analysis)
+    return "\n".join([first or _count_text(analysis, counted, target), *(f"⚠ {warning}" for warning in rest)])
+
+
+def _explained(analysis: Analysis) -> tuple[str, list[str]]:
+    """The warning that says what was found and why not more, if there is one, and the other warnings."""
+    begins = f"{len(analysis.cells)} cells found, "
+    first = next((warning for warning in analysis.warnings if warning.startswith(begins)), "")
+    return first and f"⚠ {first}", [warning for warning in analysis.warnings if warning != first]
+
+
+def _count_text(analysis: Analysis, counted: int, target: int) -> str:
+    found = len(analysis.cells)
+    if not found:
+        return "No cells found there; try another part of the slide, and check its µm/px."
+    if counted < target:
+        return f"{counted} cells counted, fewer than the {target} asked for: there are no more there."
+    if analysis.detector == "given":
+        return f"Done: {counted} counted of {found} given."
+    fields = len(analysis.regions)
+    where = f", in {fields} field{'' if fields == 1 else 's'}" if analysis.fields else ""
+    return f"Done: {counted} counted of {found} found{where}."

@@ -60,7 +60,11 @@ def test_the_overlay_says_what_was_taken_and_why_the_rest_was_left(image, fields
     assert said["reason"][names].tolist()[2:] == ["reason 2", "reason 3"]
     assert "enough cells without it" in said["reason"]["field 1"]
     assert len(np.unique(layer.edge_color, axis=0)) == 4
-    assert (layer.face_color[:, 3] < 0.3).all()
+    assert (layer.face_color[layer.features["use"], 3] == 0).all()  # its cells stay as they are
+    left = ~layer.features["use"].to_numpy()
+    assert (layer.face_color[left, 3] > 0).all()  # seen as left even where all neighbours are used
+    assert (layer.face_color[left, 3] < 0.2).all()
+    assert (layer.edge_color[left, 3] < layer.edge_color[~left, 3]).all()
     np.testing.assert_array_equal(layer.scale, image.scale)
     regions, _ = shape_regions(layer, image)
     assert [region.name for region in regions] == ["field 0"]
@@ -107,6 +111,7 @@ def test_fields_are_used_and_left_by_hand(image, fields):
     assert layer.features["use"].tolist() == [True, False, False, True]
     np.testing.assert_array_equal(layer.edge_color[0], used)
     assert not np.array_equal(layer.edge_color[0], left)
+    assert layer.face_color[0, 3] == 0 < layer.face_color[2, 3]
     assert [region.name for region in shape_regions(layer, image)[0]] == ["field 2", "field 1"]
     assert layer.feature_defaults["use"][0]
 

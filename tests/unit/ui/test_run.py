@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 from napari.components import ViewerModel
 
 from napari_deepheme.analysis import AnalysisOptions, CellsReady
+from napari_deepheme.cells import Region
+from napari_deepheme.detect.choose import STAIN
 from napari_deepheme.errors import ScaleError, SlideError
 from napari_deepheme.export import cells_table
 from napari_deepheme.jobs import Progress, drain
 from napari_deepheme.pipeline import analyse
+from napari_deepheme.regions import Field, FieldKind
 from napari_deepheme.slide import open_slide
 from napari_deepheme.ui.layers import cells_of, is_cells
 from napari_deepheme.ui.run import Request, Results, SlideFile, classify_job, outcome_text, progress_text
@@ -99,7 +105,9 @@ def test_an_impossible_scale_is_refused(smear_path, toy_bundle_folder):
     ("progress", "cells", "seconds", "counting", "text"),
     [
         (Progress("Loading the model"), 0, 0, True, "Loading the model…"),
-        (Progress("", 0, 500), 0, 1, True, "0/500"),
+        (CellsReady("", 0, 500), 0, 1, True, "0/500"),
+        # of fields looked at, not of cells counted
+        (Progress("Looking at fields", 12, 48), 0, 0, True, "Looking at fields · 12/48"),
         (CellsReady("", 250, 500, share=0.5), 300, 3, True, "250/500 · 100 cells/s · 0:03 left"),
         # a slide that ends before the target is reached ends soon all the same
         (CellsReady("", 5, 500, share=0.9), 300, 9, True, "5/500 · 33 cells/s · 0:01 left"),
@@ -117,6 +125,27 @@ def test_progress_in_words(progress, cells, seconds, counting, text):
 
 
 def test_outcome_in_words(make_analysis):
-    assert "30 found" in outcome_text(make_analysis(), target=3)
+    assert outcome_text(make_analysis(), target=3).endswith("of 30 found.")
     assert "fewer than the 500" in outcome_text(make_analysis(), target=500)
     assert "No cells" in outcome_text(make_analysis(n=0), target=0)
+    given = replace(make_analysis(), detector="given")
+    assert outcome_text(given, target=0).endswith("of 30 given.")
+
+
+def test_a_count_in_chosen_fields_says_how_many_it_took(make_analysis):
+    boxes = [Region.box(f"field {n}", 0, 0, 9, 9) for n in range(3)]
+    judged = tuple(Field(box, FieldKind.GOOD, 0.5, "", 12.0) for box in boxes)
+    analysis = replace(make_analysis(), fields=judged, regions=tuple(boxes[:2]))
+    assert outcome_text(analysis, target=3).endswith("of 30 found, in 2 fields.")
+    assert outcome_text(replace(analysis, regions=tuple(boxes[:1])), target=3).endswith("in 1 field.")
+
+
+def test_a_slide_without_anything_to_count_says_so_first_and_once(tmp_path, toy_bundle_folder):
+    path = tmp_path / "white.tif"
+    tifffile.imwrite(path, np.full((1200, 1300, 3), 244, np.uint8), photometric="rgb")
+    options = AnalysisOptions(target_cells=500, detector=STAIN)
+    asked = Request(SlideFile(path, 0.25, (1200, 1300)), str(toy_bundle_folder), options)
+    first, *others = outcome_text(drain(classify_job(asked)), 500).splitlines()
+    assert "nothing there can be counted" in first
+    assert not any("cells" in line and "found" in line for line in others)
+    assert all(line.startswith("⚠") for line in others)
