@@ -53,7 +53,7 @@ def txl_marks(data: Path) -> list[Marks]:
     """The scale of each field from its red cells."""
     marks = []
     for each in read_marks(data / "fields" / "txl_pbc" / "boxes.csv", None):
-        whole = each.others[each.others[:, 2:].prod(axis=1) > 0]
+        whole = each.others[np.isfinite(each.others).all(axis=1)]
         size = float(np.percentile(np.sqrt(whole[:, 2:].prod(axis=1)), 60)) if len(whole) else 0.0
         if size:
             marks.append(Marks(each.path, each.cells, each.others, max(0.05, RED_CELL_UM / size)))

@@ -106,8 +106,9 @@ class HeatmapDetector:
         # a copy, for torch does not take read-only arrays
         pixels = torch.tensor(image, device=self.device).permute(2, 0, 1)[None].float()
         white = torch.tensor(self.white, device=self.device).view(1, 3, 1, 1)
-        pixels = ((pixels / white).clamp(0, 1) - self._mean) / self._std
-        pixels = pad(pixels, (0, -width % COARSEST, 0, -height % COARSEST), mode="replicate")
+        pixels = torch.minimum(pixels, white).mul_(1 / (white * self._std)).sub_(self._mean / self._std)
+        if width % COARSEST or height % COARSEST:
+            pixels = pad(pixels, (0, -width % COARSEST, 0, -height % COARSEST), mode="replicate")
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
             outputs = self._network(pixels.contiguous(memory_format=torch.channels_last))[0].float()
         outputs = outputs[:, : -(-height // STRIDE), : -(-width // STRIDE)]

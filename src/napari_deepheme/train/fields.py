@@ -174,10 +174,10 @@ def _from_table(path: Path, mpp: float | None) -> list[Marks]:
 
 def _refuse_turned(path: Path, boxes: pd.DataFrame) -> None:
     left, top, right, bottom = boxes.to_numpy().T
-    turned = np.flatnonzero((right <= left) | (bottom <= top))
+    turned = np.flatnonzero((right < left) | (bottom < top))
     if len(turned):
         raise TableError(
-            f"{path}: the box in row {turned[0] + 2} has no area; "
+            f"{path}: the box in row {turned[0] + 2} is turned round; "
             "expected xmin below xmax and ymin below ymax."
         )
 
@@ -209,12 +209,14 @@ def _table(path: Path) -> pd.DataFrame:
 
 
 def _middles(numbers: Floats) -> Floats:
-    """Points (n, 2) or corners (n, 4) to middle, height and width."""
+    """Points (n, 2) or corners (n, 4) to middle, height and width; a box without area is a point."""
     if numbers.shape[1] == len(_POINT):
         x, y = numbers.T
         return np.stack([y, x, np.full_like(x, np.nan), np.full_like(x, np.nan)], axis=1)
     left, top, right, bottom = numbers.T
-    return np.stack([(top + bottom) / 2, (left + right) / 2, bottom - top, right - left], axis=1)
+    sizes = np.stack([bottom - top, right - left], axis=1)
+    sizes[(sizes == 0).any(axis=1)] = np.nan
+    return np.concatenate([np.stack([(top + bottom) / 2, (left + right) / 2], axis=1), sizes], axis=1)
 
 
 def boxes_within(boxes: Floats, shape: tuple[int, int]) -> Iterator[tuple[slice, slice]]:

@@ -124,7 +124,7 @@ def test_a_folder_takes_what_napari_and_qupath_write_and_leaves_images_without_m
         (["image,x,y", "a.png,1,2", "a.png,,3"], "row 3 has no numbers in x, y"),
         (["image,x,y", "a.png,one,2"], "row 2 has no numbers in x, y"),
         (["image,x,y", "a.png,inf,2"], "row 2 has no numbers in x, y"),
-        (["image,xmin,ymin,xmax,ymax", "a.png,9,2,5,8"], "box in row 2 has no area; expected xmin below"),
+        (["image,xmin,ymin,xmax,ymax", "a.png,9,2,5,8"], "box in row 2 is turned round; expected xmin below"),
         (["image,x,y,mpp", "a.png,1,2,fine"], "row 2 has no number in mpp"),
         (["image,x,y,label", "a.png,1,2,RBC"], "no nucleated cell is marked"),
         (["image,x,y"], "no nucleated cell is marked"),
@@ -134,6 +134,13 @@ def test_a_folder_takes_what_napari_and_qupath_write_and_leaves_images_without_m
 def test_a_table_that_does_not_serve_is_refused_with_where_and_what(tmp_path, lines, message):
     draw(tmp_path / "a.png")
     refused(TableError, message, table(tmp_path, *lines))
+
+
+def test_a_box_without_area_is_a_point(tmp_path):
+    draw(tmp_path / "a.png")
+    path = table(tmp_path, "image,xmin,ymin,xmax,ymax", "a.png,5,8,5,8", "a.png,2,2,6,8")
+    cells = read_marks(path, 0.4)[0].cells
+    assert np.allclose(cells, [[8, 5, np.nan, np.nan], [5, 4, 6, 4]], equal_nan=True)
 
 
 def test_sources_that_are_not_there_or_empty_are_refused(tmp_path):
