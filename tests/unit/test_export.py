@@ -44,7 +44,9 @@ def analysis(toy_bundle) -> Analysis:
         region=np.array([0, 1, 1]),
     )
     regions = (Region.box("slide", 0, 0, 20, 30), Region.box("=HYPERLINK(1)", 0, 0, 50, 50))
-    return Analysis(info, toy_bundle.spec, regions, cells, Predictions(np.stack([mean, mean]), mean), ())
+    return Analysis(
+        info, toy_bundle.spec, regions, cells, Predictions(np.stack([mean, mean]), mean), (), "stain"
+    )
 
 
 def test_pixels_become_um_by_axis_and_x_comes_first(analysis):
@@ -95,6 +97,7 @@ def test_no_cells_are_a_table_too(analysis, tmp_path):
         Cells.empty(),
         analysis.predictions.take(slice(0, 0)),
         (),
+        "stain",
     )
     write_csv(cells_table(nothing), tmp_path / "none.csv")
     assert len(read_cells(tmp_path / "none.csv")) == 0
