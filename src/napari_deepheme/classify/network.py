@@ -8,13 +8,12 @@ from typing import Any
 
 import timm
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load
 from torch import nn
 
 from napari_deepheme.bundle import Architecture, Member
 from napari_deepheme.classify.bundle import Bundle
 from napari_deepheme.errors import BundleError
+from napari_deepheme.weights import fill
 
 
 def build_network(architecture: Architecture, classes: int, *, pretrained: bool = False) -> nn.Module:
@@ -46,16 +45,7 @@ def features_and_logits(network: nn.Module, images: torch.Tensor) -> tuple[torch
 def load_member(bundle: Bundle, member: Member, device: torch.device) -> nn.Module:
     """A member ready to predict: weights as float32 on ``device``, evaluation mode."""
     network = build_network(bundle.spec.architecture, len(bundle.spec.taxonomy.classes))
-    try:
-        weights = load(bundle.read(member.file))
-        network.load_state_dict(
-            {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
-        )
-    except (SafetensorError, RuntimeError) as err:
-        raise BundleError(
-            f"Model bundle {bundle.root}: the weights in {member.file} do not fit "
-            f"{bundle.spec.architecture.name}; get the bundle again."
-        ) from err
+    fill(network, bundle, member)
     # channels-last is what convolutions run fastest on
     network = network.to(device).to(memory_format=torch.channels_last)
     return network.eval()

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from napari_deepheme.bundle import embedded_bundles, kind_of
-from napari_deepheme.classify.bundle import DEFAULT_BUNDLE, Bundle, load_bundle
+from napari_deepheme.classify.bundle import DEFAULT_BUNDLE, Bundle, BundleSpec, load_bundle
 from napari_deepheme.cli.printing import print_facts, print_json, print_line
 from napari_deepheme.detect.bundle import DetectorBundle, load_detector
 from napari_deepheme.export import check_folder
@@ -26,8 +26,8 @@ def list_bundles(
     ] = False,
 ) -> None:
     """List the models that come with the package."""
-    bundles = [_facts(load_bundle(name)) for name in embedded_bundles()]
-    bundles += [_detector_facts(load_detector(name)) for name in embedded_bundles("detector")]
+    names = embedded_bundles() + embedded_bundles("detector")
+    bundles = [_facts(_opened(name)) for name in names]
     if as_json:
         print_json({"models": bundles})
         return
@@ -81,30 +81,18 @@ def _opened(source: str) -> Bundle | DetectorBundle:
     return load_detector(source) if kind_of(source) == "detector" else load_bundle(source)
 
 
-def _detector_facts(bundle: DetectorBundle) -> dict[str, object]:
+def _facts(bundle: Bundle | DetectorBundle) -> dict[str, object]:
     spec = bundle.spec
-    return {
-        "name": spec.name,
-        "version": spec.version,
-        "kind": spec.kind,
-        "architecture": spec.architecture.name,
-        "mpp": spec.mpp,
-        "licence": spec.licence,
-        "metrics": spec.training.metrics,
-    }
-
-
-def _facts(bundle: Bundle) -> dict[str, object]:
-    spec = bundle.spec
-    return {
+    facts: dict[str, object] = {
         "name": spec.name,
         "version": spec.version,
         "kind": spec.kind,
         "architecture": spec.architecture.name,
         "members": len(spec.members),
         "mpp": spec.mpp,
-        "input_px": spec.input_px,
-        "classes": list(spec.taxonomy.codes),
         "licence": spec.licence,
         "metrics": spec.training.metrics,
     }
+    if isinstance(spec, BundleSpec):
+        facts |= {"input_px": spec.input_px, "classes": list(spec.taxonomy.codes)}
+    return facts

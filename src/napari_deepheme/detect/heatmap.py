@@ -10,8 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image as Picture
-from safetensors import SafetensorError
-from safetensors.torch import load
 from scipy.spatial import cKDTree
 from torch.nn.functional import max_pool2d, pad
 
@@ -21,6 +19,7 @@ from napari_deepheme.detect.network import COARSEST, STRIDE, HeatmapNetwork, fus
 from napari_deepheme.detect.white import DEFAULT_WHITE, white_of
 from napari_deepheme.device import Device, has_bf16, torch_device
 from napari_deepheme.errors import BundleError
+from napari_deepheme.weights import fill
 
 _HALO_UM = 16.0  # what lies further away does not change what is found
 # two peaks nearer than this share of the smaller cell's diameter are one cell
@@ -136,18 +135,8 @@ class HeatmapDetector:
 
 
 def _load_network(bundle: DetectorBundle, device: torch.device) -> HeatmapNetwork:
-    spec, member = bundle.spec, bundle.spec.members[0]
-    network = HeatmapNetwork(spec.architecture, spec.width)
-    try:
-        weights = load(bundle.read(member.file))
-        network.load_state_dict(
-            {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
-        )
-    except (SafetensorError, RuntimeError) as err:
-        raise BundleError(
-            f"Model bundle {bundle.root}: the weights in {member.file} do not fit "
-            f"{spec.architecture.name}; get the bundle again."
-        ) from err
+    network = HeatmapNetwork(bundle.spec.architecture, bundle.spec.width)
+    fill(network, bundle, bundle.spec.members[0])
     return fused(network.eval()).to(device).to(memory_format=torch.channels_last)
 
 
