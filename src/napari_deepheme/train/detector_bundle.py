@@ -14,7 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from napari_deepheme.bundle import CARD_FILE, Training, named_members, save_bundle, test_image
+from napari_deepheme.bundle import (
+    CARD_FILE,
+    Member,
+    SelfTest,
+    Training,
+    named_members,
+    save_bundle,
+    test_image,
+)
 from napari_deepheme.detect.bundle import DetectorBundle, DetectorSpec, load_detector
 from napari_deepheme.detect.heatmap import HeatmapDetector
 from napari_deepheme.stats.detection import DetectionCounts, detection_counts
@@ -87,20 +95,7 @@ def make_detector(
     contents, members = named_members([weights])
     image, self_test = test_image(_TEST_PX, _TEST_VALUES)
     contents |= image | {RECORD_FILE: facts.record.encode()}
-    spec = DetectorSpec(
-        name=facts.name,
-        version=facts.version,
-        architecture=recipe.architecture,
-        mpp=recipe.mpp,
-        mean=recipe.mean,
-        std=recipe.std,
-        members=members,
-        width=recipe.width,
-        threshold=_LOWEST,
-        training=Training(data=facts.data, licence=facts.licence, split=facts.split, metrics={}),
-        licence=facts.licence,
-        self_test=self_test,
-    )
+    spec = _unmeasured(recipe, facts, members, self_test)
     save_bundle(partial, spec, contents)
     detector = HeatmapDetector(load_detector(partial), checked=False)
     pixels = np.array(Image.open(BytesIO(image[self_test.image])).convert("RGB"), np.uint8)
@@ -121,6 +116,26 @@ def make_detector(
         shutil.rmtree(folder)
     partial.replace(folder)
     return load_detector(folder)
+
+
+def _unmeasured(
+    recipe: DetectorRecipe, facts: DetectorFacts, members: tuple[Member, ...], self_test: SelfTest
+) -> DetectorSpec:
+    """What is known before anything is measured, with the lowest threshold."""
+    return DetectorSpec(
+        name=facts.name,
+        version=facts.version,
+        architecture=recipe.architecture,
+        mpp=recipe.mpp,
+        mean=recipe.mean,
+        std=recipe.std,
+        members=members,
+        width=recipe.width,
+        threshold=_LOWEST,
+        training=Training(data=facts.data, licence=facts.licence, split=facts.split, metrics={}),
+        licence=facts.licence,
+        self_test=self_test,
+    )
 
 
 def _on_field(detector: HeatmapDetector, field: MarkedField) -> _Looked:
