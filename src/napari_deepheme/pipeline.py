@@ -247,8 +247,8 @@ class _Run:
         enough = counted >= wanted if wanted else found >= _FEW_CELLS
         if options.regions or options.cells is not None or enough:
             return
-        asked = f" of the {wanted} asked for" if wanted else ""
-        sentences = [f"{found} cells found, {counted}{asked} counted."]
+        asked = f"; {wanted} were asked for" if wanted else ""
+        sentences = [f"{found} cells found, {counted} counted{asked}."]
         fields = self.fields or (yield from judge_fields(self.slide))
         if found < _FEW_CELLS or len(self.regions) < len(fields):
             sentences.append(seen(fields))
