@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -39,7 +38,7 @@ from napari_deepheme.taxonomy import Taxonomy
 from napari_deepheme.train.patches import Patches
 from napari_deepheme.train.recipe import Recipe
 from napari_deepheme.train.snapshot import Step, Trained
-from napari_deepheme.train.work import RECORD_FILE
+from napari_deepheme.train.work import RECORD_FILE, take_place
 
 _STAIN_CELLS, _WITHIN = 256, 0.99
 MOST_LEARNED = 4000
@@ -133,9 +132,7 @@ def make_ensemble(
     spec = spec.model_copy(update={"training": training, "ood": novelty})
     contents[CARD_FILE] = _card(spec, evaluation, provenance, recipe).encode()
     save_tested(partial, spec, contents)
-    if folder.exists():
-        shutil.rmtree(folder)
-    partial.replace(folder)
+    take_place(partial, folder)
     return load_bundle(folder)
 
 

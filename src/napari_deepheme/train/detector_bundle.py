@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -29,7 +28,7 @@ from napari_deepheme.stats.detection import DetectionCounts, detection_counts
 from napari_deepheme.train.fields import FIELD_MPP, MarkedField
 from napari_deepheme.train.heatmap import DetectorRecipe
 from napari_deepheme.train.scenes import SceneMaker
-from napari_deepheme.train.work import RECORD_FILE
+from napari_deepheme.train.work import RECORD_FILE, take_place
 
 _TEST_PX, _TEST_VALUES = 192, 16
 _LOWEST, _THRESHOLDS = 0.1, np.arange(0.15, 0.75, 0.025)
@@ -112,9 +111,7 @@ def make_detector(
     )
     contents[CARD_FILE] = _card(spec, facts).encode()
     save_bundle(partial, spec, contents)
-    if folder.exists():
-        shutil.rmtree(folder)
-    partial.replace(folder)
+    take_place(partial, folder)
     return load_detector(folder)
 
 

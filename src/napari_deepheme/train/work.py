@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from napari_deepheme.errors import OptionError
@@ -14,6 +15,13 @@ def work_folder(out: Path) -> Path:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OptionError(f"{out} is there already; give another folder, or remove it.")
     return out.with_name(f"{out.name}.training")
+
+
+def take_place(partial: Path, out: Path) -> None:
+    """Put a bundle that is whole where it belongs, in place of what was there."""
+    if out.exists():
+        shutil.rmtree(out)
+    partial.replace(out)
 
 
 def claim(work: Path, record: str, *, resume: bool) -> None:

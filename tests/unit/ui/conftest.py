@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 
 from napari_deepheme.analysis import Analysis
 from napari_deepheme.cells import Cells, Predictions, Region
@@ -48,3 +49,17 @@ def table(analysis):
 @pytest.fixture
 def origin():
     return Origin(PBC_11, "case 7.svs", "toy 1", MPP)
+
+
+@pytest.fixture
+def viewer(smear_path):
+    viewer = ViewerModel()
+    metadata = {"deepheme_slide": str(smear_path), "mpp": (0.25, 0.25), "mpp_source": "a tag"}
+    image = np.zeros((1536, 1280, 3), np.uint8)
+    viewer.add_image(image, rgb=True, name="smear", scale=(0.25, 0.25), units=("um", "um"), metadata=metadata)
+    return viewer
+
+
+@pytest.fixture
+def image(viewer):
+    return viewer.layers["smear"]

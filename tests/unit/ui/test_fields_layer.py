@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from napari.components import ViewerModel
 from napari.layers import Shapes
 
 from napari_deepheme.cells import Region
@@ -34,20 +33,6 @@ def field(number, kind):
 @pytest.fixture
 def fields():
     return tuple(field(number, kind) for number, kind in enumerate(KINDS))
-
-
-@pytest.fixture
-def viewer(smear_path):
-    viewer = ViewerModel()
-    metadata = {"deepheme_slide": str(smear_path), "mpp": (0.25, 0.25), "mpp_source": "a tag"}
-    image = np.zeros((1536, 1280, 3), np.uint8)
-    viewer.add_image(image, rgb=True, name="smear", scale=(0.25, 0.25), units=("um", "um"), metadata=metadata)
-    return viewer
-
-
-@pytest.fixture
-def image(viewer):
-    return viewer.layers["smear"]
 
 
 def test_the_overlay_says_what_was_taken_and_why_the_rest_was_left(image, fields):

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
-from napari.components import ViewerModel
 
 from napari_deepheme.analysis import AnalysisOptions, CellsReady
 from napari_deepheme.cells import Region
@@ -22,15 +21,6 @@ from napari_deepheme.slide import open_slide
 from napari_deepheme.ui.layers import cells_of, is_cells
 from napari_deepheme.ui.run import Request, Results, SlideFile, classify_job, outcome_text, progress_text
 from napari_deepheme.ui.slides import set_mpp
-
-
-@pytest.fixture
-def viewer(smear_path):
-    viewer = ViewerModel()
-    metadata = {"deepheme_slide": str(smear_path), "mpp": (0.25, 0.25), "mpp_source": "a tag"}
-    image = np.zeros((1536, 1280, 3), np.uint8)
-    viewer.add_image(image, rgb=True, name="smear", scale=(0.25, 0.25), units=("um", "um"), metadata=metadata)
-    return viewer
 
 
 def request(smear_path, toy_bundle_folder, shape=(1536, 1280), mpp=None):

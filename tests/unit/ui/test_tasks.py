@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from unittest.mock import MagicMock
 
-import numpy as np
 import pytest
-from napari.components import ViewerModel
 
 from napari_deepheme.analysis import AnalysisOptions, CellsReady
 from napari_deepheme.cells import Region
@@ -17,20 +15,6 @@ from napari_deepheme.regions import Field, FieldKind
 from napari_deepheme.ui.run import Request, SlideFile
 from napari_deepheme.ui.slides import is_fields
 from napari_deepheme.ui.tasks import ClassifyTask, FieldsTask
-
-
-@pytest.fixture
-def viewer(smear_path):
-    viewer = ViewerModel()
-    metadata = {"deepheme_slide": str(smear_path), "mpp": (0.25, 0.25), "mpp_source": "a tag"}
-    image = np.zeros((1536, 1280, 3), np.uint8)
-    viewer.add_image(image, rgb=True, name="smear", scale=(0.25, 0.25), units=("um", "um"), metadata=metadata)
-    return viewer
-
-
-@pytest.fixture
-def image(viewer):
-    return viewer.layers["smear"]
 
 
 def fields(*kinds):
