@@ -1,7 +1,8 @@
 """How a detector fares on real fields, on clusters, at tile borders, and how fast it is.
 
 python -m benchmarks.detection [DETECTOR] [DATA]      DETECTOR is marrow-cells, DATA ../shared/data
-Writes segpc.jpg, a contact sheet of marrow fields with all detections, into the working folder.
+Writes contact sheets of marrow fields with all detections into the working folder: segpc.jpg on the pictures,
+segpc.png on plain ground (the pictures' licence does not let them be published with this project).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw
+from scripts.make_detector import artefact_split, field_of_view_split, without_nucleus
 
 from napari_deepheme import Device, open_slide, synth
 from napari_deepheme.cells import Region
@@ -25,9 +27,10 @@ from napari_deepheme.regions import varied_fields
 from napari_deepheme.search import TILE_PX, halo_px, read_tile, search, tiles_of
 from napari_deepheme.slide.reader import Slide
 from napari_deepheme.slide.tiles import prefetch
-from napari_deepheme.stats.detection import DetectionCounts, detection_counts, matches
+from napari_deepheme.stats.detection import DetectionCounts, detection_counts, inside, matches
 
-SEGPC_MPP, SHOWN = 0.20, 12
+SEGPC_MPP, SEGPC_PX, SHOWN = 0.20, (512, 384), 12
+MIDDLE_UM = 5.0
 
 
 def found_in(slide: Slide, detector: Detector, tile_px: int = TILE_PX) -> Detections:
@@ -59,9 +62,6 @@ def of_slide(path: Path, truth: pd.DataFrame, detector: Detector) -> DetectionCo
 
 
 def held_back_fields(data: Path, detector: Detector) -> None:
-    sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
-    from make_detector import field_of_view_split  # noqa: PLC0415
-
     _, held = field_of_view_split(data)
     total, false = DetectionCounts(), []
     for name in ("bccd", "txl_pbc"):
@@ -73,7 +73,7 @@ def held_back_fields(data: Path, detector: Detector) -> None:
             of_set += detection_counts(found.yx, cells[:, :2], cells[:, 2:] / 2)
             pairs = matches(found.yx, cells[:, :2], cells[:, 2:] / 2)
             wrong = np.setdiff1d(np.arange(len(found.yx)), pairs[:, 0])
-            false += [(found.score[i], is_inside(found.yx[i], mark.others)) for i in wrong]
+            false += [(found.score[i], inside(found.yx[i : i + 1], mark.others)[0]) for i in wrong]
         show(f"{name}, a fifth held back", of_set)
         total += of_set
     show("both", total)
@@ -81,8 +81,16 @@ def held_back_fields(data: Path, detector: Detector) -> None:
     print(f"of the first {len(first)} false ones {sum(other for _, other in first)} red cells or platelets")
 
 
-def is_inside(yx: np.ndarray, boxes: np.ndarray) -> bool:
-    return bool((np.abs(boxes[:, :2] - yx) <= boxes[:, 2:] / 2).all(axis=1).any())
+def artefacts(data: Path, detector: Detector) -> None:
+    """How often something is found in the middle of pictures of artefacts."""
+    found: dict[bool, list[bool]] = {True: [], False: []}
+    for mark in artefact_split(data)[1]:
+        with open_slide(mark.path, mpp=mark.mpp) as picture:
+            middle = (np.array(picture.info.shape) - 1) / 2
+            away = np.hypot(*(found_in(picture, detector).yx - middle).T) * mark.mpp
+        found[mark.path.name in without_nucleus()].append(bool((away < MIDDLE_UM).any()))
+    for without, name in ((True, "no nucleus"), (False, "bare and smudged nuclei")):
+        print(f"artefacts held back, {name}: {sum(found[without])} of {len(found[without])} found")
 
 
 def segpc(data: Path, detector: Detector) -> None:
@@ -96,18 +104,26 @@ def segpc(data: Path, detector: Detector) -> None:
         centres, reach = (corners[:, :2] + corners[:, 2:]) / 2, (corners[:, 2:] - corners[:, :2]) / 2
         total += detection_counts(found.yx, centres, reach)
         if i % 5 == 0 and len(sheet) < SHOWN:
-            sheet.append(drawn(folder / str(name), found))
+            photo = Image.open(folder / str(name)).convert("RGB").resize(SEGPC_PX)
+            plain = Image.new("RGB", SEGPC_PX, "white")
+            sheet.append([drawn(picture, found, (centres, reach)) for picture in (photo, plain)])
     print(f"SegPC, marrow: {total.recall:.4f} of {total.both + total.only_marked} plasma cells found")
-    rows = [np.hstack(sheet[i : i + 4]) for i in range(0, SHOWN, 4)]
-    Image.fromarray(np.vstack(rows)).save("segpc.jpg", quality=85)
+    for name, pictures in zip(("segpc.jpg", "segpc.png"), zip(*sheet, strict=True), strict=True):
+        rows = [np.hstack(pictures[i : i + 4]) for i in range(0, SHOWN, 4)]
+        Image.fromarray(np.vstack(rows)).save(name)
 
 
-def drawn(path: Path, found: Detections) -> np.ndarray:
-    picture = Image.open(path).convert("RGB").resize((512, 384))
+def drawn(picture: Image.Image, found: Detections, marked: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """Boxes of marked cells (violet where none was found in them); detections as rings with a dot."""
     draw = ImageDraw.Draw(picture)
-    for (y, x), diameter in zip(found.yx, found.diameter_um / SEGPC_MPP / 2, strict=True):
-        draw.ellipse([x - diameter, y - diameter, x + diameter, y + diameter], outline=(0, 160, 0), width=2)
-        draw.ellipse([x - 2, y - 2, x + 2, y + 2], fill=(255, 255, 0))
+    draw.rectangle([0, 0, picture.width - 1, picture.height - 1], outline=(120, 120, 120))
+    hit = set(matches(found.yx, *marked)[:, 1])
+    for i, ((y, x), (half_y, half_x)) in enumerate(zip(*marked, strict=True)):
+        colour, width = ((170, 170, 170), 1) if i in hit else ((170, 0, 200), 4)
+        draw.rectangle([x - half_x, y - half_y, x + half_x, y + half_y], outline=colour, width=width)
+    for (y, x), radius in zip(found.yx, found.diameter_um / SEGPC_MPP / 2, strict=True):
+        draw.ellipse([x - radius, y - radius, x + radius, y + radius], outline=(0, 140, 0), width=2)
+        draw.ellipse([x - 3, y - 3, x + 3, y + 3], fill=(230, 120, 0))
     return np.asarray(picture)
 
 
@@ -165,6 +181,7 @@ def main(arguments: Sequence[str]) -> None:
         truth = pd.read_csv(mosaic / f"{slide}.truth.csv")
         show(slide, of_slide(mosaic / f"{slide}.svs", truth, detector))
     held_back_fields(data, detector)
+    artefacts(data, detector)
     segpc(data, detector)
     rendered(detector)
     borders(mosaic / "blood_40x.svs", detector)

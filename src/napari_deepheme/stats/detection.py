@@ -71,6 +71,13 @@ def matches(found: Floats, centres: Floats, reach: Floats) -> NDArray[np.intp]:
     return pairs
 
 
+def inside(points: Floats, boxes: Floats) -> NDArray[np.bool_]:
+    """Which points (n, 2) lie in a box (m, 4) of middle (y, x), height and width."""
+    gap = np.abs(points[:, None] - boxes[None, :, :2])
+    in_box: NDArray[np.bool_] = np.asarray((gap <= boxes[None, :, 2:] / 2).all(axis=2))
+    return np.asarray(in_box.any(axis=1))
+
+
 def detection_counts(found: Floats, centres: Floats, reach: Floats) -> DetectionCounts:
     """Count what :func:`matches` pairs and what it leaves."""
     both = len(matches(found, centres, reach))

@@ -18,7 +18,7 @@ from torch.nn.functional import grid_sample, pad
 Share = Annotated[float, Field(ge=0, le=1)]
 Amount = Annotated[float, Field(ge=0)]
 
-_NEAR = 0.25
+_NEAR, _OUT_OF_FOCUS = 0.25, 0.15
 
 
 class ViewOptions(BaseModel):
@@ -48,6 +48,8 @@ class ViewOptions(BaseModel):
         Share of cells that take background and nuclear density of another cell.
     moved : float
         Share of cells of known box that take the surroundings of another cell.
+    contracted : float
+        Share of those that are smaller and denser there, as cells dry in the thick parts of a smear.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -64,6 +66,7 @@ class ViewOptions(BaseModel):
     jpeg: Share = 0.25
     recoloured: Share = 0.4
     moved: Share = 0.5
+    contracted: Share = 0.35
 
 
 def augment(
@@ -143,15 +146,20 @@ def _look(views: torch.Tensor, options: ViewOptions, generator: torch.Generator)
 
 
 def _focus(views: torch.Tensor, options: ViewOptions, generator: torch.Generator) -> torch.Tensor:
-    """Gain of three bands of texture, the finest most: scanners differ tenfold there."""
+    """Gain of three bands of texture, the finest most: scanners differ tenfold there.
+
+    Some views lose the coarser ones nearly as much: cells that lie out of focus.
+    """
     n = len(views)
     lost = torch.where(
         _chosen(generator, options.near, n, 1, 1, 1),
         _uniform(generator, -0.2, 0.2, n, 1, 1, 1),
         _uniform(generator, -0.3, 1.1, n, 1, 1, 1),
     )
+    out = _chosen(generator, _OUT_OF_FOCUS, n, 1, 1, 1)
     *bands, rest = texture_bands(views)
-    for band, depth in zip(bands, (3.0, 1.1, 0.25), strict=True):
+    for band, scanner, defocus in zip(bands, (3.0, 1.1, 0.25), (3.0, 2.2, 1.3), strict=True):
+        depth = torch.where(out, defocus, scanner)
         wander = torch.exp(_uniform(generator, -0.25, 0.25, n, 1, 1, 1))
         rest = rest + band * torch.exp(-lost * options.focus * depth * wander)
     return rest

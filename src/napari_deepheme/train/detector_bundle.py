@@ -24,7 +24,7 @@ from napari_deepheme.bundle import (
 )
 from napari_deepheme.detect.bundle import DetectorBundle, DetectorSpec, load_detector
 from napari_deepheme.detect.heatmap import HeatmapDetector
-from napari_deepheme.stats.detection import DetectionCounts, detection_counts
+from napari_deepheme.stats.detection import DetectionCounts, detection_counts, inside, matches
 from napari_deepheme.train.fields import FIELD_MPP, MarkedField
 from napari_deepheme.train.heatmap import DetectorRecipe
 from napari_deepheme.train.scenes import SceneMaker
@@ -140,8 +140,11 @@ def _on_field(detector: HeatmapDetector, field: MarkedField) -> _Looked:
     shape = [max(1, round(side * step)) for side in field.image.shape[:2]]
     image = np.asarray(Image.fromarray(field.image).resize(shape[::-1], Image.Resampling.LANCZOS))
     found = detector.adapt([image]).detect(image)
-    cells = field.cells.astype(np.float64) * step
-    return _Looked(found.yx, found.score, cells[:, :2], cells[:, 2:] / 2)
+    cells, unsure = (marks.astype(np.float64) * step for marks in (field.cells, field.unsure))
+    centres, reach = cells[:, :2], cells[:, 2:] / 2
+    clear = ~inside(found.yx, unsure)
+    clear[matches(found.yx, centres, reach)[:, 0]] = True
+    return _Looked(found.yx[clear], found.score[clear], centres, reach)
 
 
 def _in_scenes(detector: HeatmapDetector, held: Sequence[MarkedField]) -> list[_Looked]:

@@ -25,10 +25,13 @@ FIELD_MPP = 0.4
 POINT_UM = 12.0
 """Diameter taken for a cell that is marked by a point."""
 
+UNSURE = "unsure"
+"""Label of what may or may not be a nucleated cell: found or left, either is right."""
+
 NOT_CELLS = frozenset(
     {"rbc", "red cell", "erythrocyte", "platelet", "platelets", "pc", "artefact", "artifact", "other"}
 )
-"""Labels (in any case) of what has no nucleus; every other label is a nucleated cell."""
+"""Labels (in any case) of what has no nucleus; every other but :data:`UNSURE` is a nucleated cell."""
 
 _MOST_PX = 25_000_000
 _IMAGES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".svs", ".ndpi", ".scn"}
@@ -36,9 +39,13 @@ _MARKS = (".csv", ".geojson", ".geojson.gz")
 _BOX, _POINT = ("xmin", "ymin", "xmax", "ymax"), ("x", "y")
 
 
+NOTHING = np.zeros((0, 4), np.float32)
+"""No marks."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class MarkedField:
-    """An image in which every nucleated cell is marked.
+    """An image in which every nucleated cell is marked, outside what is unsure.
 
     Attributes
     ----------
@@ -47,8 +54,9 @@ class MarkedField:
         At :data:`FIELD_MPP`.
     white : tuple of float
         RGB of its empty background.
-    cells, others : ndarray of float32, shape (n, 4)
-        Middle (y, x), height and width in px of ``image``: nucleated cells, and things that are none.
+    cells, others, unsure : ndarray of float32, shape (n, 4)
+        Middle (y, x), height and width in px of ``image``: nucleated cells, things that are none, and parts
+        in which either answer is right.
     boxed : bool
         Whether sizes were marked; else they are :data:`POINT_UM`.
     """
@@ -58,6 +66,7 @@ class MarkedField:
     white: White
     cells: Floats
     others: Floats
+    unsure: Floats
     boxed: bool
 
 
@@ -68,6 +77,7 @@ class Marks:
     path: Path
     cells: Floats
     others: Floats
+    unsure: Floats
     mpp: float | None
 
 
@@ -127,11 +137,11 @@ def _read(slide: Slide, mark: Marks) -> MarkedField:
         return np.where(np.isfinite(result), result, np.float32(POINT_UM / FIELD_MPP))
 
     boxed = bool(np.isfinite(mark.cells).all())
-    return MarkedField(mark.path, image, white_of([image]), placed(mark.cells), placed(mark.others), boxed)
+    cells, others, unsure = (placed(boxes) for boxes in (mark.cells, mark.others, mark.unsure))
+    return MarkedField(mark.path, image, white_of([image]), cells, others, unsure, boxed)
 
 
 def _from_folder(folder: Path, mpp: float | None) -> list[Marks]:
-    none = np.zeros((0, 4), np.float32)
     marks = []
     for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in _IMAGES):
         beside = [file for end in _MARKS if (file := path.with_name(path.stem + end)).exists()]
@@ -139,7 +149,7 @@ def _from_folder(folder: Path, mpp: float | None) -> list[Marks]:
             cells = read_cells(beside[0], None if mpp is None else (mpp, mpp))
             size = np.where(cells.diameter_um > 0, cells.diameter_um / (mpp or np.nan), np.nan)
             sizes = np.stack([size, size], axis=1)
-            marks.append(Marks(path, np.hstack([cells.yx, sizes]).astype(np.float32), none, mpp))
+            marks.append(Marks(path, np.hstack([cells.yx, sizes]).astype(np.float32), NOTHING, NOTHING, mpp))
     if not marks:
         raise TableError(
             f"{folder}: no image with marks beside it; expected pairs such as field-1.png and field-1.csv "
@@ -152,7 +162,8 @@ def _from_table(path: Path, mpp: float | None) -> list[Marks]:
     table = _table(path)
     columns = _BOX if set(_BOX) <= set(table.columns) else _POINT
     labels = table["label"].astype(str) if "label" in table.columns else pd.Series("cell", table.index)
-    is_cell = ~labels.str.strip().str.lower().isin(NOT_CELLS)
+    labels = labels.str.strip().str.lower()
+    none, unsure = labels.isin(NOT_CELLS).to_numpy(), (labels == UNSURE).to_numpy()
     numbers = table[list(columns)].apply(pd.to_numeric, errors="coerce")
     wrong = np.flatnonzero(~np.isfinite(numbers.astype(float)).all(axis=1))
     if len(wrong):
@@ -163,12 +174,10 @@ def _from_table(path: Path, mpp: float | None) -> list[Marks]:
     scales = _scales(path, table, mpp)
     marks = []
     for name, rows in table.groupby("image", sort=True).indices.items():
-        cell = is_cell.to_numpy()[rows]
         scale = scales[rows[0]]
+        cells, others, doubt = (places[rows][kind[rows]] for kind in (~none & ~unsure, none, unsure))
         image = path.parent / str(name)
-        marks.append(
-            Marks(image, places[rows][cell], places[rows][~cell], None if math.isnan(scale) else float(scale))
-        )
+        marks.append(Marks(image, cells, others, doubt, None if math.isnan(scale) else float(scale)))
     return marks
 
 

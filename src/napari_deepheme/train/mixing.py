@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn.functional import interpolate, pad
 
 from napari_deepheme.train.augment import ViewOptions, texture_bands
 from napari_deepheme.train.patches import Patches
+
+_CONTRACTION = (math.log(0.55), math.log(0.95))  # of the diameter of cells that did not spread
 
 
 class Mixer:
@@ -53,7 +58,11 @@ class Mixer:
         )
         others = self._recoloured(donors, options, rng)
         for taker, other in zip(moved, others, strict=True):
-            inside = self._inside(self.patches.boxes[index[taker]])
+            box = self.patches.boxes[index[taker]]
+            if rng.random() < options.contracted:
+                share = math.exp(rng.uniform(*_CONTRACTION))
+                images[taker], box = _contracted(images[taker], share, rng), box * share
+            inside = self._inside(box)
             more = others[rng.integers(len(others))] if rng.random() < 0.3 else None
             around = _surroundings(images[taker], other, more, rng)
             images[taker] = images[taker] * inside + around * (1 - inside)
@@ -125,6 +134,18 @@ def _surroundings(
     beside = half + int(rng.integers(-14, 15))
     along = int(rng.integers(-20, 21)) if rng.random() < 0.5 else half
     return other.roll((along, beside), (1, 2))
+
+
+def _contracted(image: torch.Tensor, share: float, rng: np.random.Generator) -> torch.Tensor:
+    """A patch at a share of its size, and denser for it, up to what keeps the dye of a cell."""
+    side = image.shape[-1]
+    small = interpolate(image[None], round(side * share), mode="bilinear", antialias=True)
+    before = (side - small.shape[-1]) // 2
+    after = side - small.shape[-1] - before
+    wide = pad(small, (before, after, before, after), mode="replicate")[0]
+    glass = _glass(image)
+    denser: torch.Tensor = glass * (wide / glass) ** (share ** -rng.uniform(0, 2))
+    return denser.clamp(0, 1)
 
 
 def _glass(image: torch.Tensor) -> torch.Tensor:

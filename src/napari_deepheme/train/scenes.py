@@ -126,7 +126,6 @@ class SceneMaker:
         image = torch.from_numpy(self._images[i])[None]
         shape = [max(1, round(side * zoom)) for side in image.shape[2:]]
         pixels = interpolate(image, shape, mode="bilinear", antialias=True)[0].numpy() * gain
-        cells = self._fields[i].cells * zoom
         start = [int(rng.integers(0, max(1, side - _PIECE_PX + 1))) for side in shape]
         pixels = pixels[:, start[0] : start[0] + _PIECE_PX, start[1] : start[1] + _PIECE_PX]
         top, left = corner
@@ -135,28 +134,31 @@ class SceneMaker:
         ]
         target = scene.density[:, *inside]
         target[:] = pixels[:, max(0, -top) :, max(0, -left) :][:, : target.shape[1], : target.shape[2]]
-        self._add_cut_cells(scene, cells, (start, corner, pixels.shape[1:]), self._fields[i].boxed)
+        self._add_marks(scene, self._fields[i], zoom, (start, corner, pixels.shape[1:]))
 
-    def _add_cut_cells(
+    def _add_marks(
         self,
         scene: _Scene,
-        cells: Floats,
+        field: MarkedField,
+        zoom: float,
         place: tuple[list[int], tuple[int, int], tuple[int, ...]],
-        boxed: bool,
     ) -> None:
-        """The cells of a piece: whole ones count, of those cut off too far either answer is right."""
+        """What is marked in a piece: whole cells count; cut ones, and unsure parts, may be found or not."""
         start, corner, shape = place
         low = np.maximum(corner, 0)
         high = np.minimum(np.add(corner, shape), SCENE_PX)
-        for y, x, h, w in cells:
+        marks = np.concatenate([field.cells, field.unsure]) * zoom
+        for i, (y, x, h, w) in enumerate(marks):
             centre = np.array([y - start[0] + corner[0], x - start[1] + corner[1]])
             half = np.array([h, w]) / 2
             seen = np.clip(np.minimum(centre + half, high) - np.maximum(centre - half, low), 0, None)
             share = float(np.prod(seen) / max(np.prod(2 * half), 1e-6))
-            if share <= _GONE:
+            is_cell = i < len(field.cells)
+            if share <= (_GONE if is_cell else 0):
                 continue
-            if share >= _WHOLE and (centre > low).all() and (centre < high - 1).all():
-                scene.cells.append((centre[0], centre[1], math.sqrt(h * w) if boxed else math.nan))
+            whole = share >= _WHOLE and (centre > low).all() and (centre < high - 1).all()
+            if whole and is_cell:
+                scene.cells.append((centre[0], centre[1], math.sqrt(h * w) if field.boxed else math.nan))
             else:
                 first, last = np.maximum(centre - half, low), np.minimum(centre + half, high)
                 scene.counts[int(first[0]) : int(last[0]) + 1, int(first[1]) : int(last[1]) + 1] = False
@@ -189,6 +191,7 @@ class SceneMaker:
             if place is None:
                 continue
             _paste(scene.density, view, place, over=rng.random() < 0.3, cover=cover)
+            scene.counts[_disc(place, diameter / 2)] = True  # also where a piece is unsure
             known = diameter if self._cells.boxed[i] else math.nan
             scene.cells.append((place[0], place[1], known))
 
@@ -225,6 +228,13 @@ def _paste(
     if not over:
         target *= 1 - cover * part[3]
     target += part[:3]
+
+
+def _disc(centre: NDArray[np.float64], radius: float) -> NDArray[np.bool_]:
+    """Pixels of a scene that a round cell covers."""
+    axis = np.arange(SCENE_PX)
+    disc: NDArray[np.bool_] = np.hypot(axis[:, None] - centre[0], axis - centre[1]) <= radius
+    return disc
 
 
 def _free_place(

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_deepheme.stats.detection import DetectionCounts, detection_counts, matches
+from napari_deepheme.stats.detection import DetectionCounts, detection_counts, inside, matches
 
 NOTHING = np.zeros((0, 2))
 PLACES = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=8)
@@ -41,6 +41,13 @@ def test_a_centre_is_right_within_its_box_and_up_to_its_edge():
     tall = points((8, 3))
     for at, hit in (((8, 0), True), ((8.1, 0), False), ((0, 3), True), ((0, 3.1), False), ((7, 2), True)):
         assert len(matches(points(at), points((0, 0)), tall)) == hit
+
+
+def test_a_point_is_inside_if_any_box_holds_it():
+    boxes = np.array([(0, 0, 4, 8), (20, 20, 2, 2)], float)
+    places = points((2, 4), (2.1, 0), (20, 21), (10, 10))
+    assert inside(places, boxes).tolist() == [True, False, True, False]
+    assert inside(places, np.zeros((0, 4))).tolist() == [False] * 4
 
 
 @pytest.mark.parametrize(

@@ -10,15 +10,17 @@ from safetensors.torch import load, save_file
 
 from napari_deepheme import synth
 from napari_deepheme.bundle import CARD_FILE, Architecture
+from napari_deepheme.detect.base import Detections
 from napari_deepheme.detect.bundle import load_detector
 from napari_deepheme.detect.heatmap import HeatmapDetector
 from napari_deepheme.detect.network import HeatmapNetwork
 from napari_deepheme.device import Device
 from napari_deepheme.errors import OptionError
 from napari_deepheme.jobs import drain
+from napari_deepheme.stats.detection import DetectionCounts
 from napari_deepheme.train import detector_bundle, heatmap, scenes
 from napari_deepheme.train.detector import DetectorOptions, held_back, train_detector
-from napari_deepheme.train.fields import read_fields, read_marks
+from napari_deepheme.train.fields import FIELD_MPP, read_fields, read_marks
 from napari_deepheme.train.heatmap import DetectorRecipe, detection_loss, learn
 from napari_deepheme.train.scenes import Scenes
 
@@ -133,6 +135,25 @@ def test_where_no_cell_is_left_to_measure_by_the_seed_is_named_as_a_way_out(opti
     table.to_csv(marks.with_name("one-empty.csv"), index=False)
     with pytest.raises(OptionError, match=r"no cell is marked in the fields held back.*--seed"):
         drain(train_detector(replace(options, dataset=marks.with_name("one-empty.csv"))))
+
+
+def test_what_is_found_in_an_unsure_part_is_not_held_against_the_detector(marks):
+    class Everywhere:
+        mpp = FIELD_MPP
+
+        def adapt(self, _images):
+            return self
+
+        def detect(self, _image):
+            yx = np.array([[20.0, 20.0], [60.0, 60.0], [90.0, 90.0]])
+            return Detections(yx, np.full(3, 12.0, np.float32), np.ones(3, np.float32))
+
+    (first, *_) = drain(read_fields(read_marks(marks, None)))
+    boxes = np.array([[20, 20, 10, 10], [60, 60, 10, 10]], np.float32)
+    sure = replace(first, cells=boxes[:1])
+    for field, found_only in ((sure, 2), (replace(sure, unsure=boxes), 1)):
+        looked = detector_bundle._on_field(Everywhere(), field)
+        assert looked.counts(0.5) == DetectionCounts(both=1, only_found=found_only, only_marked=0)
 
 
 def test_an_image_that_cannot_be_read_is_left_out_and_named_in_the_card(options, marks):

@@ -66,14 +66,16 @@ def test_points_stand_for_cells_of_a_usual_size(tmp_path):
     assert not field.boxed
 
 
-def test_what_has_no_nucleus_is_kept_apart_however_it_is_written(tmp_path):
+def test_what_has_no_nucleus_and_what_is_unsure_are_kept_apart_however_they_are_written(tmp_path):
+    labels = ("WBC", "RBC", " Platelets", "M6", "", "Unsure")
     draw(tmp_path / "a.png")
-    rows = [f"a.png,{10 * i},{5},{label}" for i, label in enumerate(("WBC", "RBC", " Platelets", "M6", ""))]
+    rows = [f"a.png,{10 * i},{5},{label}" for i, label in enumerate(labels)]
     (marks,) = read_marks(table(tmp_path, "image,x,y,label", *rows), MPP)
     assert marks.cells[:, 1].tolist() == [0, 30, 40]
     assert marks.others[:, 1].tolist() == [10, 20]
+    assert marks.unsure[:, 1].tolist() == [50]
     (field,) = drain(read_fields([marks]))
-    assert (field.cells.shape, field.others.shape) == ((3, 4), (2, 4))
+    assert (field.cells.shape, field.others.shape, field.unsure.shape) == ((3, 4), (2, 4), (1, 4))
 
 
 def test_each_image_has_its_own_scale_where_the_table_says_it(tmp_path):

@@ -28,7 +28,7 @@ def mixer(cells: Patches) -> Mixer:
 
 
 def mixed(cells: Patches, seed: int = 0, **options: float) -> torch.Tensor:
-    still = ViewOptions(recoloured=0, moved=0).model_copy(update=options)
+    still = ViewOptions(recoloured=0, moved=0, contracted=0).model_copy(update=options)
     return mixer(cells).mixed(np.arange(len(cells)), still, np.random.default_rng(seed))
 
 
@@ -45,6 +45,20 @@ def test_glass_no_longer_tells_the_laboratory():
     # most cells from elsewhere now lie on the glass of home, and some of home on that of elsewhere
     assert (glass[100:] > 0.85).float().mean() > 0.6
     assert (glass[:100] < 0.7).float().mean() > 0.2
+
+
+def test_contracted_cells_are_smaller_and_denser_among_surroundings_that_are_not():
+    cells = patches(n=60)
+    dark = [(mixed(cells, moved=1.0, contracted=share) < 0.5).all(dim=1) for share in (0.0, 1.0)]
+    middle = slice(SIDE // 2 - 20, SIDE // 2 + 20)
+    size, small = ((part[:, middle, middle].sum(dim=(1, 2)) / (np.pi * 16**2)) ** 0.5 for part in dark)
+    assert size.min() > 0.9
+    assert 0.5 < small.min() < 0.65
+    assert 0.8 < small.max() < 1
+    shrunken, plain = mixed(cells, moved=1.0, contracted=1.0), mixed(cells)
+    centre = SIDE // 2
+    assert (shrunken[:, :, centre, centre] <= plain[:, :, centre, centre] + 1e-5).all()
+    assert (shrunken[:, :, centre, centre] < 0.9 * plain[:, :, centre, centre]).any()
 
 
 def test_cells_keep_their_middle_when_their_surroundings_change():

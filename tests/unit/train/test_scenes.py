@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ def field(*, cells: int = 1, others: int = 0, boxed: bool = True, square: bool =
         image[np.hypot(y - cy, x - cx) <= 8] = (200, 160, 160)
     marked = np.array([(*place, SIDE, SIDE) for place in places], np.float32).reshape(-1, 4)
     beside = np.array([(*place, 17, 17) for place in small], np.float32).reshape(-1, 4)
-    return MarkedField(Path("field.png"), image, (240.0, 240.0, 240.0), marked, beside, boxed)
+    return MarkedField(Path("field.png"), image, (240.0, 240.0, 240.0), marked, beside, NONE, boxed)
 
 
 @pytest.fixture
@@ -152,12 +153,8 @@ def test_fields_without_a_cell_give_scenes_without_a_cell():
 
 def test_a_field_smaller_than_a_piece_and_a_cell_too_large_to_cut_out_are_no_obstacle():
     whole = field()
-    small = MarkedField(
-        whole.path, whole.image[15:60, 20:65].copy(), whole.white, whole.cells - (15, 20, 0, 0), NONE, True
-    )
-    large = MarkedField(
-        whole.path, whole.image, whole.white, np.array([[50, 60, 90, 90]], np.float32), NONE, True
-    )
+    small = replace(whole, image=whole.image[15:60, 20:65].copy(), cells=whole.cells - (15, 20, 0, 0))
+    large = replace(whole, cells=np.array([[50, 60, 90, 90]], np.float32))
     assert (make(small, large).heat == 1).any()
 
 
@@ -181,3 +178,25 @@ def test_doubt_is_only_where_a_cell_was_cut(monkeypatch):
 def test_composed_cells_leave_no_doubt(monkeypatch):
     without_mosaics(monkeypatch)
     assert make(field(others=2)).counts.all()
+
+
+@pytest.mark.usefixtures("plain")
+def test_what_is_unsure_may_be_found_or_left_but_cells_composed_over_it_count(monkeypatch):
+    unsure = replace(field(), cells=NONE, unsure=field().cells)
+    with monkeypatch.context() as alone:
+        alone.setattr(SceneMaker, "_crowd", lambda *_: None)
+        made = make(unsure, n=30)
+    assert made.heat.max() == 0
+    dark = made.images.mean(dim=1).numpy()[:, ::2, ::2] < 0.6
+    assert dark.sum() > 500
+    assert made.counts.numpy()[dark].mean() < 0.01  # seams between pieces are rounded
+    over = make(unsure, field(), n=30)
+    assert (over.heat == 1).sum() > 30
+    monkeypatch.setattr(SceneMaker, "_piece", lambda *_: None)
+    monkeypatch.setattr(
+        SceneMaker, "_mosaic", lambda _self, scene, _rng: scene.counts.__setitem__(slice(None), False)
+    )
+    doubted = make(field(), n=30)
+    centres = (doubted.heat == 1).numpy()
+    assert (~doubted.counts).any()
+    assert doubted.counts.numpy()[centres].all()
