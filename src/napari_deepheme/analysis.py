@@ -31,6 +31,8 @@ class AnalysisOptions:
         Crops per pass through the networks.
     match_stain : bool
         Whether crops take the colours the model was trained on, measured on cells from all over the slide.
+    match_mixture : bool
+        Whether calls reckon with how often each class occurs on the slide, estimated on the same cells.
     detector : str
         What finds the cells: an embedded detector, a detector bundle's folder or zip, or ``stain``.
     cells : Cells, optional
@@ -44,6 +46,7 @@ class AnalysisOptions:
     device: Device = Device.AUTO
     batch_size: int = 64
     match_stain: bool = True
+    match_mixture: bool = True
 
     def __post_init__(self) -> None:
         if self.target_cells < 0:
@@ -74,6 +77,8 @@ class Analysis:
         What found the cells, with its version; ``given`` if they were known.
     stain_matched : bool
         Whether the cells were shown to the model in the colours it was trained on.
+    mixture : tuple of float or None
+        Share of each class that the calls reckon with; None: that of what the model learned from.
     fields : tuple of Field
         All fields of the slide, judged, if those to count were chosen among them.
     """
@@ -86,6 +91,7 @@ class Analysis:
     warnings: tuple[str, ...]
     detector: str
     stain_matched: bool = False
+    mixture: tuple[float, ...] | None = None
     fields: tuple[Field, ...] = ()
 
 

@@ -129,7 +129,8 @@ class Predictions:
     Parameters
     ----------
     members : ndarray of float32, shape (m, n, k)
-        Probabilities of each member, before the temperature; each row sums to one.
+        Probabilities of each member, before the temperature; each row sums to one. Like the mean they are
+        for the slide's mixture of classes where that was matched.
     mean : ndarray of float32, shape (n, k)
         Calibrated ensemble probabilities: the members' mean, then the temperature.
     distance : ndarray of float32, shape (n,), optional

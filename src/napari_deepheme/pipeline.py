@@ -24,7 +24,7 @@ from napari_deepheme.slide.planes import Pixels
 from napari_deepheme.slide.reader import Slide
 from napari_deepheme.slide.tiles import Tile, crops, prefetch
 
-_SAMPLES, _STAIN_CELLS = 16, 128
+_SAMPLES, _SAMPLE_CELLS = 16, 256
 _FEW_CELLS = 5  # below them one wants to know what the slide shows instead
 
 
@@ -132,16 +132,32 @@ class _Run:
         fields = varied_fields(self.slide, tiles_of(self.slide, (self._whole,), mpp), _SAMPLES)
         samples = list(prefetch(fields, lambda tile: read_tile(self.slide, tile, mpp)))
         self.detector = self.detector.adapt([image for image, _ in samples])
-        if self.options.match_stain and self.bundle.spec.stain is not None:
-            self._match_stain(samples)
+        spec, options = self.bundle.spec, self.options
+        stain = options.match_stain and spec.stain is not None
+        mixture = options.match_mixture and spec.mixture is not None
+        if not (stain or mixture):
+            return
+        some = self._some_crops(self._sampled(samples))
+        if stain:
+            self._match_stain(some)
+        if mixture:
+            given = options.cells
+            self.ensemble.match_mixture(some if given is None else self._some_crops(given.yx))
 
-    def _match_stain(self, samples: Sequence[tuple[Pixels, NDArray[np.float64]]]) -> None:
+    def _sampled(self, samples: Sequence[tuple[Pixels, NDArray[np.float64]]]) -> NDArray[np.float64]:
+        """Centres of the cells in samples, level-0 px."""
         step = self.detector.mpp / np.array(self.mpp)
-        places = np.concatenate([origin + self.detector.detect(image).yx * step for image, origin in samples])
-        some = places[np.linspace(0, len(places) - 1, min(len(places), _STAIN_CELLS)).astype(int)]
-        spec = self.bundle.spec
-        self.stain_matched = self.ensemble.match_stain(crops(self.slide, some, spec.input_px, spec.mpp))
-        if not self.stain_matched and len(places):
+        return np.concatenate([origin + self.detector.detect(image).yx * step for image, origin in samples])
+
+    def _some_crops(self, centres: NDArray[np.float64]) -> Pixels:
+        """Crops of some cells that lie on the slide, evenly drawn."""
+        inside = centres[first_region((self._whole,), centres) == 0]
+        some = inside[np.linspace(0, len(inside) - 1, min(len(inside), _SAMPLE_CELLS)).astype(int)]
+        return crops(self.slide, some, self.bundle.spec.input_px, self.bundle.spec.mpp)
+
+    def _match_stain(self, cells: Pixels) -> None:
+        self.stain_matched = self.ensemble.match_stain(cells)
+        if not self.stain_matched and len(cells):
             self.warnings += (
                 "The slide's stain could not be measured (too few cells or no red cells): its colours are "
                 "shown to the model as they are.",
@@ -266,6 +282,7 @@ class _Run:
             self.warnings,
             self.detector_name,
             self.stain_matched,
+            None if self.ensemble.mixture is None else tuple(self.ensemble.mixture.tolist()),
             self.fields,
         )
 

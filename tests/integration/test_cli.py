@@ -61,7 +61,7 @@ def test_classify_writes_the_columns_others_rely_on_and_what_python_gives(
     assert report["mpp"] == pytest.approx(0.25)
     assert set(report) == {
         "slide", "analysis", "files", "cells", "counted", "needs_review", "mpp", "seconds",
-        "detector", "regions", "stain_matched", "warnings"
+        "detector", "regions", "stain_matched", "class_mixture", "warnings"
     }  # fmt: skip
     written = tmp_path / f"{smear_path.stem}.cells.csv"
     assert str(written) in report["files"]

@@ -215,3 +215,31 @@ def test_the_stain_is_that_of_the_slide_whatever_region_is_asked_for(smear_path,
     both = part.merge(whole, on=["x_px", "y_px"], suffixes=("", "_whole"))
     assert len(both) == len(part) > 0
     np.testing.assert_allclose(both["confidence"], both["confidence_whole"], atol=1e-4)
+
+
+@pytest.fixture
+def bundle_with_mixture(toy_bundle):
+    return replace(toy_bundle, spec=toy_bundle.spec.model_copy(update={"mixture": (1 / 11,) * 11}))
+
+
+def test_the_mixture_is_that_of_the_slide_whatever_region_is_asked_for_and_off_by_a_switch(
+    smear_path, bundle_with_mixture
+):
+    region = Region.box("corner", 0, 0, 500, 500)
+    asked = EVERYTHING, replace(EVERYTHING, regions=(region,)), replace(EVERYTHING, match_mixture=False)
+    with open_slide(smear_path) as slide:
+        whole, part, off = (drain(analyse(slide, bundle_with_mixture, options)) for options in asked)
+    assert whole.mixture == part.mixture
+    assert np.ptp(whole.mixture) > 0.001
+    assert off.mixture is None
+    most = int(np.argmax(whole.mixture))
+    assert whole.predictions.mean[:, most].mean() > off.predictions.mean[:, most].mean()
+
+
+def test_the_mixture_of_given_cells_is_their_own(smear_path, bundle_with_mixture):
+    with open_slide(smear_path) as slide:
+        found = drain(analyse(slide, bundle_with_mixture, EVERYTHING))
+        one = replace(EVERYTHING, cells=found.cells.take(slice(0, 1)))
+        alone = drain(analyse(slide, bundle_with_mixture, one))
+    np.testing.assert_allclose(alone.mixture, 1 / 11, atol=0.011)
+    assert np.ptp(found.mixture) > np.ptp(alone.mixture)

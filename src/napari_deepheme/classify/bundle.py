@@ -55,12 +55,17 @@ class Novelty(HashedFile):
 
 
 class BundleSpec(Spec):
-    """The content of a classifier's ``bundle.json``."""
+    """The content of a classifier's ``bundle.json``.
+
+    ``mixture`` is the share of each class in what it learned from; None where nobody knows, as in imported
+    checkpoints: the mixture of a slide is not matched then.
+    """
 
     kind: Literal["classifier"] = "classifier"
     head: Head
     input_px: Annotated[int, Field(gt=0)]
     stain: StainColours | None = None
+    mixture: tuple[Annotated[float, Field(gt=0)], ...] | None = None
     taxonomy: Taxonomy
     temperature: Annotated[float, Field(gt=0)]
     review: Review
@@ -95,6 +100,11 @@ def load_bundle(source: str | Path = DEFAULT_BUNDLE) -> Bundle:
     if tested != classes:
         raise BundleError(
             f"Model bundle {bundle.root}: the self-test expects {tested} classes, "
+            f"the taxonomy has {classes}; get the bundle again."
+        )
+    if bundle.spec.mixture is not None and len(bundle.spec.mixture) != classes:
+        raise BundleError(
+            f"Model bundle {bundle.root}: the mixture learned from has {len(bundle.spec.mixture)} classes, "
             f"the taxonomy has {classes}; get the bundle again."
         )
     return bundle

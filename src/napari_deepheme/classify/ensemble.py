@@ -11,6 +11,7 @@ from PIL import Image
 
 from napari_deepheme.cells import Predictions
 from napari_deepheme.classify.bundle import Bundle, Head
+from napari_deepheme.classify.mixture import class_mixture, in_mixture
 from napari_deepheme.classify.network import features_and_logits, load_member
 from napari_deepheme.classify.novelty import NoveltyReference
 from napari_deepheme.classify.stain import stain_colours, stain_map
@@ -50,6 +51,8 @@ class Ensemble:
         self.device = torch_device(device)
         self._members = [load_member(bundle, member, self.device) for member in bundle.spec.members]
         self._stain: torch.Tensor | None = None
+        self.mixture: NDArray[np.float64] | None = None
+        """Share of each class that calls reckon with; None: as learned."""
         self._novelty = None
         if self.spec.ood is not None:
             self._novelty = NoveltyReference.from_bytes(bundle.read(self.spec.ood.file))
@@ -79,6 +82,19 @@ class Ensemble:
             self._stain = torch.from_numpy(stain_map(own, self.spec.stain)).to(self.device)
         return self._stain is not None
 
+    def match_mixture(self, crops: NDArray[np.uint8]) -> None:
+        """Reckon from now on with the classes of a slide, as often as they occur on it.
+
+        Parameters
+        ----------
+        crops : ndarray of uint8, shape (n, input_px, input_px, 3)
+            Cells from all over the slide that is to be classified. Nothing changes if there are none, or if
+            the model does not know the mixture it learned from.
+        """
+        self.mixture = None
+        if self.spec.mixture is not None and len(crops):
+            self.mixture = class_mixture(self.predict(crops).mean, np.array(self.spec.mixture))
+
     def predict(self, crops: NDArray[np.uint8]) -> Predictions:
         """Probabilities for RGB crops.
 
@@ -89,6 +105,11 @@ class Ensemble:
         """
         members, features = self._outputs(crops)
         mean = pool(members, self.spec.temperature)
+        if self.mixture is not None:
+            learned = np.array(self.spec.mixture)
+            members, mean = (
+                in_mixture(each, self.mixture, learned).astype(np.float32) for each in (members, mean)
+            )
         if self._novelty is None:
             return Predictions(members, mean)
         return Predictions(members, mean, self._novelty.distance(features))

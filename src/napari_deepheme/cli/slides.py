@@ -84,6 +84,9 @@ def classify(
     match_stain: Annotated[
         bool, typer.Option(help="Show cells to the model in the colours it was trained on.")
     ] = DEFAULTS.match_stain,
+    match_mixture: Annotated[
+        bool, typer.Option(help="Reckon with how often each class occurs on the slide.")
+    ] = DEFAULTS.match_mixture,
     formats: Annotated[
         str, typer.Option(help=f"Comma-separated, of: {', '.join(Format)}.")
     ] = Format.CSV.value,
@@ -98,6 +101,7 @@ def classify(
         regions=read_regions(roi) if roi else (),
         device=device,
         match_stain=match_stain,
+        match_mixture=match_mixture,
         detector=detector,
     )
     bundle = load_bundle(model)
@@ -190,6 +194,8 @@ def _classify_one(
         "detector": analysis.detector,
         "regions": [region.name for region in analysis.regions],
         "stain_matched": analysis.stain_matched,
+        "class_mixture": analysis.mixture
+        and dict(zip(bundle.spec.taxonomy.codes, analysis.mixture, strict=True)),
         "seconds": round(time.perf_counter() - start, 2),
         "warnings": list(analysis.warnings),
     }

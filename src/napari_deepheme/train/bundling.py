@@ -148,6 +148,7 @@ def _uncalibrated(recipe: Recipe, taxonomy: Taxonomy, provenance: Provenance) ->
         mpp=recipe.mpp,
         mean=recipe.mean,
         std=recipe.std,
+        mixture=_mixture(recipe, taxonomy, provenance),
         taxonomy=taxonomy,
         members=(Member(file="none", sha256="0" * 64, cycle=0),),
         temperature=1.0,
@@ -159,6 +160,13 @@ def _uncalibrated(recipe: Recipe, taxonomy: Taxonomy, provenance: Provenance) ->
         licence=provenance.licence,
         self_test=nothing,
     )
+
+
+def _mixture(recipe: Recipe, taxonomy: Taxonomy, provenance: Provenance) -> tuple[float, ...]:
+    """How often each class was shown in training, balanced as the recipe says."""
+    counts = np.array([max(1, provenance.counts.get(code, 0)) for code in taxonomy.codes])
+    shown = counts ** (1.0 - recipe.balance)
+    return tuple((shown / shown.sum()).tolist())
 
 
 def _metrics(evaluation: Evaluation) -> dict[str, float]:
