@@ -17,6 +17,7 @@ from napari_deepheme import load_bundle, open_slide
 from napari_deepheme.cells import Predictions
 from napari_deepheme.classify.bundle import BundleSpec
 from napari_deepheme.classify.ensemble import Ensemble
+from napari_deepheme.classify.mixture import class_mixture, in_mixture
 from napari_deepheme.jobs import drain
 from napari_deepheme.stats.calibration import expected_calibration_error
 from napari_deepheme.stats.metrics import auroc
@@ -33,6 +34,26 @@ COARSE = {
     "LYMPHOCYTE": ("L2",),
     "MONOCYTE": ("MO2",),
 }
+# percent of the cells; the first three roughly as in a textbook
+MIXTURES = {
+    "normal blood": {"M6": 60, "M5": 4, "L2": 26, "MO2": 6, "E4": 3, "B2": 1},
+    "left shift": {"M6": 45, "M5": 20, "M4": 5, "M3": 4, "M2": 1, "L2": 15, "MO2": 7, "E4": 2, "B2": 1},
+    "marrow": {
+        "M6": 18,
+        "M5": 12,
+        "M4": 14,
+        "M3": 12,
+        "M2": 5,
+        "EBO": 22,
+        "L2": 11,
+        "MO2": 2,
+        "E4": 3,
+        "B2": 1,
+    },
+    "even": dict.fromkeys(("M6", "M5", "M4", "M3", "M2", "EBO", "L2", "MO2", "E4", "B2"), 10),
+}
+FIGURES = "right", "miscounted", "of rare classes right"
+SLIDES, SAMPLE_CELLS, COUNTED, RARE = 20, 256, 500, 0.05
 GREY = 12  # the two backgrounds of the set: in one red is hardly brighter than blue
 
 
@@ -76,7 +97,7 @@ def backgrounds(ensemble: Ensemble, cells: Patches) -> Predictions:
     show("  on the grey background", right[grey])
     everything = np.arange(len(cells))
     mixer = Mixer(cells, everything, px)
-    options = ViewOptions(recoloured=0, moved=1)
+    options = ViewOptions(recoloured=0, moved=1, contracted=0)
     swapped = mixer.mixed(everything, options, np.random.default_rng(0)).permute(0, 2, 3, 1).numpy() * 255
     masked = cells.images.astype(np.float32)
     y, x = np.mgrid[: masked.shape[1], : masked.shape[1]] - (masked.shape[1] - 1) / 2
@@ -86,6 +107,34 @@ def backgrounds(ensemble: Ensemble, cells: Patches) -> Predictions:
         other = Patches(images.round().astype(np.uint8), cells.labels, cells.boxes, cells.home)
         show(f"  background {name}", ensemble.predict(other.crops(px)).mean.argmax(1) == cells.labels)
     return found
+
+
+def drawn(labels: np.ndarray, shares: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+    """About n cells, each class as often as its share says."""
+    numbers = rng.poisson(shares * n)
+    return np.concatenate([rng.choice(np.flatnonzero(labels == k), m) for k, m in enumerate(numbers) if m])
+
+
+def mixtures(found: Predictions, labels: np.ndarray, spec: BundleSpec) -> None:
+    """Counts of slides whose cells are mixed as in nature, composed of cells the model never saw."""
+    learned, codes = np.array(spec.mixture), spec.taxonomy.codes
+    rng = np.random.default_rng(0)
+    for name, percent in MIXTURES.items():
+        shares = np.array([percent.get(code, 0) for code in codes]) / 100
+        figures = []
+        for _ in range(SLIDES):
+            mixture = class_mixture(found.mean[drawn(labels, shares, SAMPLE_CELLS, rng)], learned)
+            index = drawn(labels, shares, COUNTED, rng)
+            truth = labels[index]
+            rare = shares[truth] <= RARE
+            for said in (found.mean[index], in_mixture(found.mean[index], mixture, learned)):
+                call = said.argmax(1)
+                counts = [np.bincount(each, minlength=len(codes)) for each in (call, truth)]
+                wrong = np.abs(counts[0] - counts[1]).sum() / 2 / len(truth)
+                figures += [(call == truth).mean(), wrong, (call == truth)[rare].mean() if rare.any() else 1]
+        before, after = np.mean(np.reshape(figures, (SLIDES, 2, 3)), axis=0)
+        for what, one, other in zip(FIGURES, before, after, strict=True):
+            print(f"{name}, {what}: {one:.3f} as learned, {other:.3f} with the mixture matched")
 
 
 def elsewhere(data: Path, ensemble: Ensemble) -> Predictions:
@@ -112,6 +161,11 @@ def elsewhere(data: Path, ensemble: Ensemble) -> Predictions:
         )
         name = "stain matched" if matched else "as it is"
         show(f"fields/bccd, five classes, {name}", coarse.argmax(1) == truth, f"ECE {ece:.3f}; {recall}")
+    learned = np.array(ensemble.spec.mixture)
+    mixed = in_mixture(found.mean, class_mixture(found.mean, learned), learned)
+    call = np.stack([mixed[:, group].sum(1) for group in groups], axis=1)
+    right = (call.argmax(1) == truth) & (call.max(1) > 1 - call.sum(1))
+    show("fields/bccd, five classes, mixture matched, too", right)
     return found
 
 
@@ -129,7 +183,9 @@ def main() -> None:
     ensemble = Ensemble(load_bundle(sys.argv[1] if len(sys.argv) > 1 else "pbc-11"))
     data = Path(sys.argv[2] if len(sys.argv) > 2 else "../shared/data")
     with tempfile.TemporaryDirectory() as work:
-        known = backgrounds(ensemble, home(data, ensemble, Path(work)))
+        cells = home(data, ensemble, Path(work))
+        known = backgrounds(ensemble, cells)
+    mixtures(known, cells.labels, ensemble.spec)
     others = {"known classes, fields/bccd": elsewhere(data, ensemble), "plasma cells": unseen(data, ensemble)}
     for name, found in others.items():
         scores = [
