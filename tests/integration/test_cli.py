@@ -12,8 +12,9 @@ import tifffile
 from PIL import Image
 
 from napari_deepheme import AnalysisOptions, analyse, cells_table, cli, drain, load_bundle, open_slide
-from napari_deepheme.cli import slides
+from napari_deepheme.cli import printing, slides
 from napari_deepheme.export import read_cells
+from napari_deepheme.jobs import Progress
 
 COLUMNS = (
     "cell_id,x_px,y_px,x_um,y_um,class,class_name,confidence,top2_class,top2_confidence,entropy,"
@@ -245,3 +246,20 @@ class TestEvaluate:
 
     def test_a_row_that_does_not_sum_to_one_is_named(self, monkeypatch, capsys, tmp_path):
         assert "c.png" in refused(monkeypatch, capsys, *self.tables(tmp_path, "0.6,0.9"))
+
+
+def test_in_a_file_progress_is_a_line_a_minute(monkeypatch, capsys):
+    now = [0.0]
+    monkeypatch.setattr(printing.time, "monotonic", lambda: now[0])
+
+    def job():
+        for done in range(10):
+            now[0] += 25.0
+            yield Progress("Training", done, 10, "loss 0.5")
+        return "done"
+
+    assert printing.with_bar(job()) == "done"
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.strip()]
+    assert len(lines) == 3
+    assert lines[0].startswith("Training, 2 of 10, loss 0.5, ")
+    assert lines[0].endswith(" min left")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
+import time
 from typing import TypeVar
 
 import pandas as pd
@@ -18,16 +20,19 @@ from napari_deepheme.stats.differential import RULE, Differential
 
 R = TypeVar("R")
 OUT, ERR = Console(), Console(stderr=True)
+_LINE_EVERY = 60.0  # seconds
 RESEARCH_USE = "Research use only. Not for diagnosis."
 
 
 def with_bar(job: Job[R]) -> R:
-    """Drain a job behind a progress bar on stderr."""
+    """Drain a job behind a progress bar on stderr; where that is no terminal, a line a minute."""
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[message]}"))
     with Bar(*columns, TimeRemainingColumn(), console=ERR, transient=True) as bar:
         task = bar.add_task("", total=None, message="")
+        last = time.monotonic()
 
         def report(progress: Progress) -> None:
+            nonlocal last
             bar.update(
                 task,
                 description=progress.stage,
@@ -35,8 +40,22 @@ def with_bar(job: Job[R]) -> R:
                 total=progress.total or None,
                 message=progress.message,
             )
+            if not ERR.is_terminal and time.monotonic() - last >= _LINE_EVERY:
+                last = time.monotonic()
+                ERR.print(_line(progress, bar.tasks[task].time_remaining), soft_wrap=True, markup=False)
 
         return drain(job, report)
+
+
+def _line(progress: Progress, seconds_left: float | None) -> str:
+    parts = [progress.stage]
+    if progress.total:
+        parts.append(f"{progress.done} of {progress.total}")
+    if progress.message:
+        parts.append(progress.message)
+    if seconds_left is not None:
+        parts.append(f"{math.ceil(seconds_left / 60)} min left")
+    return ", ".join(parts)
 
 
 def print_line(text: str) -> None:
