@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -15,6 +15,8 @@ Bounds = tuple[float, float, float, float]
 
 # detections of one cell in two tiles lie closer than two cells can
 _SAME_CELL_UM = 2.5
+# two tiles place the centre of one cell so far apart at most that each could take it for the other's
+_BORDER_UM = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,8 +63,8 @@ class Detector(Protocol):
 class TileMerge:
     """Makes one set of detections from tiles that overlap by a halo.
 
-    A detection belongs to the tile whose core holds its centre. Where the centres of one cell, seen from two
-    tiles, fall on either side of a border, the first tile to come keeps it.
+    A detection belongs to the tile whose core holds its centre; within half a micrometre outside, it is taken
+    to lie on the border. Of a cell seen from two tiles, the first to come keeps it.
 
     Parameters
     ----------
@@ -77,8 +79,9 @@ class TileMerge:
     def accept(self, core: Bounds, found: Detections) -> Detections:
         """Those of a tile's detections (level-0 pixels) that are new and its own."""
         top_left, bottom_right = np.array(core[:2]), np.array(core[2:])
-        own = ((found.yx >= top_left) & (found.yx < bottom_right)).all(axis=1)
-        found = found.take(np.flatnonzero(own))
+        yx = np.clip(found.yx, top_left, np.nextafter(bottom_right, top_left))
+        own = (np.abs(found.yx - yx) * self._mpp <= _BORDER_UM).all(axis=1)
+        found = replace(found, yx=yx).take(np.flatnonzero(own))
         reach = _SAME_CELL_UM / self._mpp
         near = ((self._borders > top_left - reach) & (self._borders < bottom_right + reach)).all(axis=1)
         gap = (found.yx[:, None] - self._borders[near]) * self._mpp

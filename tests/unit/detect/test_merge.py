@@ -18,6 +18,15 @@ def test_a_cell_seen_from_both_sides_of_a_border_is_kept_once():
     assert second.yx.tolist() == [[50, 130]]
 
 
+def test_a_cell_that_each_tile_places_on_the_other_side_is_kept_once_and_inside():
+    merge = TileMerge((0.25, 0.25))
+    first = merge.accept((0, 0, 100, 100), detections([(50, 100.4), (60, 103)]))
+    second = merge.accept((0, 100, 100, 200), detections([(50, 99.7), (60, 103)]))
+    assert len(first.yx) == 1
+    assert 99.9 < first.yx[0, 1] < 100
+    assert second.yx.tolist() == [[60, 103]]
+
+
 def test_two_cells_of_one_tile_are_both_kept_however_close():
     assert len(TileMerge((0.25, 0.25)).accept((0, 0, 100, 100), detections([(99, 50), (99, 54)])).yx) == 2
 
