@@ -104,7 +104,8 @@ def train_detector(options: DetectorOptions) -> Job[DetectorBundle]:
 def _record(options: DetectorOptions, fields: Sequence[MarkedField]) -> str:
     """TOML of everything that makes the bundle."""
     marks = "\n".join(
-        " ".join(str(part.tolist()) for part in (field.cells, field.others, field.unsure)) for field in fields
+        f"{field.path.name} {field.cells.tolist()} {field.others.tolist()} {field.unsure.tolist()}"
+        for field in fields
     )
     recipe = options.recipe
     return tomli_w.dumps(
