@@ -6,8 +6,8 @@ A fifth of the fields of BCCD and TXL-PBC is held back, with every picture like 
 cell of ``pbc/val``. Run it again and it goes on.
 
 Version 2 is the mean of the weights of version 1 (commit c100fa9) and of what became of them in two further
-trainings with artefacts, of 1,500 steps each; the second started from such a mean, too. It keeps what was known
-before (Wortsman et al. 2022, arXiv:2109.01903).
+trainings with artefacts, of 1,500 steps each; the second started from such a mean, too. A mean keeps what was
+known before (Wortsman et al. 2022, arXiv:2109.01903).
 """
 
 from __future__ import annotations
