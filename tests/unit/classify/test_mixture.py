@@ -7,6 +7,10 @@ from napari_deepheme.classify.bundle import load_bundle
 from napari_deepheme.classify.ensemble import Ensemble
 from napari_deepheme.classify.mixture import class_mixture, in_mixture
 from napari_deepheme.errors import BundleError
+from napari_deepheme.taxonomy import PBC_11
+from napari_deepheme.train import bundling
+from napari_deepheme.train.bundling import Provenance
+from napari_deepheme.train.recipe import read_recipe
 
 EVEN = np.full(3, 1 / 3)
 
@@ -89,3 +93,19 @@ def test_a_mixture_of_other_classes_is_refused(toy_bundle_folder, tmp_path):
     (folder / "bundle.json").write_text(text.replace('"mixture": null', '"mixture": [0.5, 0.5]'))
     with pytest.raises(BundleError, match="the mixture learned from has 2 classes, the taxonomy has 11"):
         load_bundle(folder)
+
+
+def test_the_embedded_model_knows_the_mixture_it_learned_from():
+    spec = load_bundle("pbc-11").spec
+    assert sum(spec.mixture) == pytest.approx(1)
+    assert len(set(spec.mixture)) > 1
+
+
+@pytest.mark.parametrize(("balance", "share"), [(0.0, 900 / 1900), (0.5, 30 / 130), (1.0, 1 / 11)])
+def test_the_mixture_learned_from_is_what_balancing_left_of_the_counts(balance, share):
+    recipe = read_recipe("small").model_copy(update={"balance": balance})
+    counts = dict.fromkeys(PBC_11.codes, 100) | {"M6": 900}
+    facts = Provenance("m", "1", "", "", "", "", counts, (), "")
+    shares = dict(zip(PBC_11.codes, bundling._mixture(recipe, PBC_11, facts), strict=True))
+    assert shares["M6"] == pytest.approx(share)
+    assert sum(shares.values()) == pytest.approx(1)

@@ -72,6 +72,7 @@ def test_a_folder_becomes_a_bundle_that_verifies_and_tells_where_it_comes_from(o
     finished = drain(train(options))
     Ensemble(load_bundle(options.out))  # the self-test
     spec = finished.bundle.spec
+    assert spec.mixture is not None
     assert (len(spec.members), spec.taxonomy.codes) == (2, ("E4", "L2", "M6"))
     assert spec.temperature > 0
     assert spec.training.metrics["cells"] == 6
