@@ -155,8 +155,8 @@ def speed(path: Path, detector: Detector) -> None:
         images = list(prefetch(tiles, lambda tile: read_tile(slide, tile, detector.mpp)[0]))
     with open_slide(path) as slide:
         decode = seconds(prefetch(tiles, lambda tile: read_tile(slide, tile, detector.mpp)))
-    detector.detect(images[0])
-    detect = seconds(prefetch(images, detector.detect))
+    detector.detect(images[:1])
+    detect = seconds(prefetch(images, lambda image: detector.detect([image])))
     area = height * width * np.prod(np.array(slide.scale()) / detector.mpp) / 1e6
     print(
         f"{area:.1f} Mpx at {detector.mpp} µm/px: decoding {decode:.2f} s, detection {detect:.2f} s "

@@ -41,8 +41,12 @@ def main() -> None:
         )
         rows = {"decode at 0.5 µm/px (reference)": reference}
         rows["judge all fields"] = seconds(lambda: drain(judge_fields(slide)))
-        rows[f"detect by {name}"] = seconds(lambda: list(prefetch(windows, detector.detect)))
-        rows["detect by stain"] = seconds(lambda: list(prefetch(windows, by_stain.detect)))
+        rows[f"detect by {name}"] = seconds(
+            lambda: list(prefetch(windows, lambda each: detector.detect([each])))
+        )
+        rows["detect by stain"] = seconds(
+            lambda: list(prefetch(windows, lambda each: by_stain.detect([each])))
+        )
         ensembles: list[Ensemble] = []
         rows["load the ensemble"] = seconds(lambda: ensembles.append(Ensemble(bundle, Device.CPU)))
         analysis = drain(analyse(slide, bundle, AnalysisOptions(target_cells=0, device=Device.CPU)))

@@ -11,7 +11,7 @@ The same engine serves napari, the command line and Python::
 
 from napari_deepheme.analysis import Analysis, AnalysisOptions
 from napari_deepheme.classify.bundle import Bundle, load_bundle
-from napari_deepheme.device import Device
+from napari_deepheme.device import Device, Precision
 from napari_deepheme.export import cells_table
 from napari_deepheme.jobs import Job, Progress, drain
 from napari_deepheme.pipeline import analyse
@@ -25,6 +25,7 @@ __all__ = [
     "Device",
     "Differential",
     "Job",
+    "Precision",
     "Progress",
     "Slide",
     "analyse",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from napari_deepheme.cells import Cells, Predictions, Region
 from napari_deepheme.classify.bundle import BundleSpec
 from napari_deepheme.detect.choose import DEFAULT_DETECTOR
-from napari_deepheme.device import Device
+from napari_deepheme.device import Device, Precision
 from napari_deepheme.errors import OptionError
 from napari_deepheme.jobs import Progress
 from napari_deepheme.regions import Field
@@ -27,8 +27,10 @@ class AnalysisOptions:
         target the fields that can be counted, best first, else all of the slide.
     device : Device
         Where the networks run.
+    precision : Precision
+        In what they reckon.
     batch_size : int
-        Crops per pass through the networks.
+        Crops per pass through the classifier; of tiles the detector takes as many as have their pixels.
     match_stain : bool
         Whether crops take the colours the model was trained on, measured on cells from all over the slide.
     match_mixture : bool
@@ -44,6 +46,7 @@ class AnalysisOptions:
     detector: str = DEFAULT_DETECTOR
     cells: Cells | None = None
     device: Device = Device.AUTO
+    precision: Precision = Precision.AUTO
     batch_size: int = 64
     match_stain: bool = True
     match_mixture: bool = True

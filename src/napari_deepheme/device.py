@@ -1,4 +1,4 @@
-"""Where networks run. torch is imported when a device is asked for, not with this module."""
+"""Where and how exactly networks run. torch is imported when a device is asked for, not with this module."""
 
 from __future__ import annotations
 
@@ -18,6 +18,33 @@ class Device(StrEnum):
     CPU = "cpu"
     CUDA = "cuda"
     MPS = "mps"
+
+
+class Precision(StrEnum):
+    """In what the networks reckon; ``auto`` takes bfloat16 where it is fast and calls bear it."""
+
+    AUTO = "auto"
+    FP32 = "fp32"
+    BF16 = "bf16"
+    FP16 = "fp16"
+
+
+def torch_precision(wanted: Precision, device: torch.device, *, bears_bf16: bool) -> torch.dtype:
+    """The number type of a choice; :class:`OptionError` if the device cannot reckon in it.
+
+    ``auto`` is float32 for a network that does not bear bfloat16.
+    """
+    import torch
+
+    if wanted is Precision.FP16 and device.type == "cpu":
+        raise OptionError("Precision fp16 needs a GPU; on the CPU use auto, bf16 or fp32.")
+    if wanted is Precision.AUTO:
+        wanted = Precision.BF16 if bears_bf16 and has_bf16(device) else Precision.FP32
+    return {
+        Precision.FP32: torch.float32,
+        Precision.BF16: torch.bfloat16,
+        Precision.FP16: torch.float16,
+    }[wanted]
 
 
 def has_bf16(device: torch.device) -> bool:

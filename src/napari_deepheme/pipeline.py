@@ -107,10 +107,11 @@ class _Run:
         from napari_deepheme.classify.ensemble import Ensemble  # noqa: PLC0415  torch takes seconds
 
         options = self.options
-        self.ensemble = Ensemble(self.bundle, options.device, options.batch_size)
+        self.ensemble = Ensemble(self.bundle, options.device, options.precision, options.batch_size)
         # given cells still need somewhere to look at the stain
         name = options.detector if options.cells is None else STAIN
-        self.detector, self.detector_name = named_detector(name, options.device)
+        batch_px = options.batch_size * self.bundle.spec.input_px**2
+        self.detector, self.detector_name = named_detector(name, options.device, options.precision, batch_px)
         if options.cells is not None:
             self.detector_name = "given"
 
@@ -147,7 +148,10 @@ class _Run:
     def _sampled(self, samples: Sequence[tuple[Pixels, NDArray[np.float64]]]) -> NDArray[np.float64]:
         """Centres of the cells in samples, level-0 px."""
         step = self.detector.mpp / np.array(self.mpp)
-        return np.concatenate([origin + self.detector.detect(image).yx * step for image, origin in samples])
+        found = self.detector.detect([image for image, _ in samples])
+        return np.concatenate(
+            [origin + each.yx * step for each, (_, origin) in zip(found, samples, strict=True)]
+        )
 
     def _some_crops(self, centres: NDArray[np.float64]) -> Pixels:
         """Crops of some cells that lie on the slide, evenly drawn."""

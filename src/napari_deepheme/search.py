@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,17 +75,23 @@ def read_tile(slide: Slide, tile: Tile, mpp: float) -> tuple[Pixels, NDArray[np.
 def search(slide: Slide, tiles: Sequence[Tile], detector: Detector) -> Iterator[Detections]:
     """The cells of each tile's core, centres in level-0 pixels; each cell comes once.
 
-    Tiles are read and searched on threads of their own, ahead of need.
+    Tiles are read and searched on threads of their own, ahead of need, as many at once as the detector wants.
     """
     step = detector.mpp / np.array(slide.scale())
 
-    def found_in(tile: Tile) -> Detections:
-        image, origin = read_tile(slide, tile, detector.mpp)
-        found = detector.detect(image)
-        return Detections(origin + found.yx * step, found.diameter_um, found.score)
+    def found_in(batch: Sequence[Tile]) -> list[Detections]:
+        images, origins = zip(*(read_tile(slide, tile, detector.mpp) for tile in batch), strict=True)
+        return [
+            Detections(origin + found.yx * step, found.diameter_um, found.score)
+            for origin, found in zip(origins, detector.detect(images), strict=True)
+        ]
 
     merge = TileMerge(slide.scale())
-    for tile, found in zip(tiles, prefetch(tiles, found_in), strict=True):
+    largest = max((tile.shape_px[0] * tile.shape_px[1] for tile in tiles), default=1)
+    size = max(1, detector.batch_px // largest)
+    batches = [tiles[start : start + size] for start in range(0, len(tiles), size)]
+    found_in_all = chain.from_iterable(prefetch(batches, found_in))
+    for tile, found in zip(tiles, found_in_all, strict=True):
         yield merge.accept(tile.core, found)
 
 

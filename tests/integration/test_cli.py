@@ -184,6 +184,22 @@ class TestBadInput:
         arguments = ("--out", tmp_path, "--formats", "docx")
         assert "docx" in refused(monkeypatch, capsys, "classify", smear_path, *arguments)
 
+    def test_a_precision_the_device_has_not(
+        self, monkeypatch, capsys, tmp_path, smear_path, toy_bundle_folder
+    ):
+        arguments = (
+            "--out",
+            tmp_path,
+            "--model",
+            toy_bundle_folder,
+            "--device",
+            "cpu",
+            "--precision",
+            "fp16",
+        )
+        line = refused(monkeypatch, capsys, "classify", smear_path, *arguments)
+        assert "fp16 needs a GPU; on the CPU use auto, bf16 or fp32" in line
+
     def test_smears_that_cannot_be(self, monkeypatch, capsys, tmp_path):
         arguments = ("--out", tmp_path / "a.tif", "--size", 200, 200, "--cells", 500)
         assert refused(monkeypatch, capsys, "synth", *arguments)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+import torch
 from PIL import Image
 from skimage.draw import disk
 
@@ -16,7 +17,9 @@ from napari_deepheme.analysis import CellsReady
 from napari_deepheme.cells import Region
 from napari_deepheme.classify.stain import StainColours
 from napari_deepheme.detect.choose import DEFAULT_DETECTOR, STAIN, named_detector
+from napari_deepheme.device import Precision
 from napari_deepheme.errors import OptionError, ScaleError
+from napari_deepheme.inference import Inference
 from napari_deepheme.search import halo_px, search, tiles_of
 
 EVERYTHING = AnalysisOptions(target_cells=0, device=Device.CPU)
@@ -58,6 +61,41 @@ def test_tile_borders_neither_lose_nor_double_a_cell(smear_path, name, tile_px):
     gap = np.hypot(*(once[:, None] - tiled[None]).transpose(2, 0, 1))
     assert len(once) == len(tiled)
     assert gap.min(axis=1).max() <= 2.01  # half a micrometre, at borders
+
+
+def test_batches_and_precision_hold_for_both_networks(smear_path, toy_bundle, monkeypatch):
+    runs: list[tuple[torch.dtype, int]] = []
+    real = Inference.run
+
+    def spy(self, images, function):
+        runs.append((self.dtype, images.shape[1]))
+        return real(self, images, function)
+
+    found = []
+    for precision, batch_size in ((Precision.FP32, 64), (Precision.BF16, 256)):
+        options = replace(EVERYTHING, precision=precision, batch_size=batch_size)
+        monkeypatch.setattr(Inference, "run", spy)
+        with open_slide(smear_path) as slide:
+            found.append(drain(analyse(slide, toy_bundle, options)))
+        dtype = {Precision.FP32: torch.float32, Precision.BF16: torch.bfloat16}[precision]
+        assert {run for run, _ in runs} == {dtype}
+        assert {px == toy_bundle.spec.input_px for _, px in runs} == {True, False}  # crops and tiles
+        runs.clear()
+    exact, rough = found
+    assert len(exact.cells) == len(rough.cells)
+    places = [each.cells.yx[np.lexsort(each.cells.yx.round().T)] for each in found]
+    np.testing.assert_allclose(*places, atol=1.5)
+
+
+def test_tiles_searched_together_give_the_same_cells(smear_path):
+    counts = []
+    for batch_px in (0, 8 * 192**2):
+        detector, _ = named_detector(DEFAULT_DETECTOR, Device.CPU, Precision.FP32, batch_px)
+        with open_slide(smear_path) as slide:
+            whole = (Region.box("slide", -0.5, -0.5, *slide.info.shape),)
+            tiles = tiles_of(slide, whole, detector.mpp, 128, halo_px(detector))
+            counts.append(np.concatenate([found.yx for found in search(slide, tiles, detector)]))
+    np.testing.assert_allclose(*counts, atol=0.02)
 
 
 def test_the_same_smear_scanned_finer_gives_the_same_cells(tmp_path, toy_bundle):

@@ -57,6 +57,8 @@ class Novelty(HashedFile):
 class BundleSpec(Spec):
     """The content of a classifier's ``bundle.json``.
 
+    A crop is seen at each of ``magnifications``, turned over differently each time; its probabilities are the
+    mean. ``bf16`` says that calls stay the same in bfloat16, so that ``--precision auto`` may take it.
     ``mixture`` is the share of each class in what it learned from; None where nobody knows, as in imported
     checkpoints: the mixture of a slide is not matched then.
     """
@@ -65,6 +67,8 @@ class BundleSpec(Spec):
     head: Head
     input_px: Annotated[int, Field(gt=0)]
     stain: StainColours | None = None
+    magnifications: tuple[Annotated[float, Field(gt=0)], ...] = (1.0,)
+    bf16: bool = False
     mixture: tuple[Annotated[float, Field(gt=0)], ...] | None = None
     taxonomy: Taxonomy
     temperature: Annotated[float, Field(gt=0)]

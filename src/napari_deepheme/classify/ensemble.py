@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from io import BytesIO
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch.nn.functional import interpolate, pad
 
 from napari_deepheme.cells import Predictions
 from napari_deepheme.classify.bundle import Bundle, Head
@@ -15,8 +17,9 @@ from napari_deepheme.classify.mixture import class_mixture, in_mixture
 from napari_deepheme.classify.network import features_and_logits, load_member
 from napari_deepheme.classify.novelty import NoveltyReference
 from napari_deepheme.classify.stain import stain_colours, stain_map
-from napari_deepheme.device import Device, torch_device
+from napari_deepheme.device import Device, Precision
 from napari_deepheme.errors import BundleError
+from napari_deepheme.inference import Inference
 from napari_deepheme.stats.calibration import pool
 
 _SELF_TEST_TOLERANCE = 0.02
@@ -30,6 +33,8 @@ class Ensemble:
     bundle : Bundle
     device : Device
         ``auto`` takes CUDA, then MPS, then the CPU.
+    precision : Precision
+        ``auto`` takes bfloat16 where it is fast, if the bundle says that its calls bear it.
     batch_size : int
         Crops per pass; halved for good when the device runs out of memory.
     checked : bool
@@ -40,15 +45,23 @@ class Ensemble:
     BundleError
         The weights do not fit, or the self-test image does not give the expected probabilities.
     OptionError
-        The device is not there.
+        The device is not there, or cannot reckon in that precision.
     """
 
     def __init__(
-        self, bundle: Bundle, device: Device = Device.AUTO, batch_size: int = 128, *, checked: bool = True
+        self,
+        bundle: Bundle,
+        device: Device = Device.AUTO,
+        precision: Precision = Precision.AUTO,
+        batch_size: int = 128,
+        *,
+        checked: bool = True,
     ) -> None:
         self.spec = bundle.spec
-        self.batch_size = batch_size
-        self.device = torch_device(device)
+        self._inference = Inference(
+            device, precision, batch_size * self.spec.input_px**2, bears_bf16=self.spec.bf16
+        )
+        self.device = self._inference.device
         self._members = [load_member(bundle, member, self.device) for member in bundle.spec.members]
         self._stain: torch.Tensor | None = None
         self.mixture: NDArray[np.float64] | None = None
@@ -61,6 +74,11 @@ class Ensemble:
         self._std = torch.tensor(self.spec.std, device=self.device).view(shape)
         if checked:
             self._self_test(bundle)
+
+    @property
+    def batch_size(self) -> int:
+        """Crops per pass."""
+        return self._inference.batch_px // self.spec.input_px**2
 
     def match_stain(self, crops: NDArray[np.uint8]) -> bool:
         """Take crops from now on in the colours the model was trained on.
@@ -119,31 +137,21 @@ class Ensemble:
         return self._outputs(crops)[1]
 
     def _outputs(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Probabilities (m, n, k) and features (m, n, d), a batch after the other."""
-        parts: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
-        start = 0
-        while start < len(crops) or not parts:  # no crop at all still has its shape
-            try:
-                parts.append(self._batch(crops[start : start + self.batch_size]))
-            except RuntimeError as err:
-                if self.batch_size == 1 or not _out_of_memory(err):
-                    raise
-                self.batch_size //= 2
-                continue
-            start += len(parts[-1][0][0])
+        """Probabilities (m, n, k) and features (m, n, d)."""
+        parts = self._inference.run(crops, self._batch)
         probabilities, features = (np.concatenate(each, axis=1) for each in zip(*parts, strict=True))
         return probabilities, features
 
-    @torch.inference_mode()
-    def _batch(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        images = torch.from_numpy(np.ascontiguousarray(crops)).to(self.device).permute(0, 3, 1, 2)
-        images = (self._in_colours_known(images.float() / 255) - self._mean) / self._std
-        images = images.contiguous(memory_format=torch.channels_last)
-        features, logits = zip(
-            *(features_and_logits(member, images) for member in self._members), strict=True
-        )
-        probabilities = torch.stack([self._probabilities(each.float()) for each in logits])
-        return probabilities.cpu().numpy(), torch.stack(features).float().cpu().numpy()
+    def _batch(self, crops: torch.Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        images = (self._in_colours_known(crops.float() / 255) - self._mean) / self._std
+        probabilities, features = [], []
+        for number, magnification in enumerate(self.spec.magnifications):
+            seen = _view(images, magnification, number).contiguous(memory_format=torch.channels_last)
+            with self._inference.precisely():
+                outputs = [features_and_logits(member, seen) for member in self._members]
+            features.append(torch.stack([each.float() for each, _ in outputs]))
+            probabilities.append(torch.stack([self._probabilities(each.float()) for _, each in outputs]))
+        return _mean(probabilities), _mean(features)
 
     def _in_colours_known(self, images: torch.Tensor) -> torch.Tensor:
         if self._stain is None:
@@ -172,7 +180,20 @@ class Ensemble:
             )
 
 
-def _out_of_memory(err: RuntimeError) -> bool:
-    """CUDA has its own exception; MPS and the CPU allocator only have words."""
-    words = ("out of memory", "can't allocate memory")
-    return isinstance(err, torch.OutOfMemoryError) or any(word in str(err) for word in words)
+def _mean(views: Sequence[torch.Tensor]) -> NDArray[np.float32]:
+    mean: NDArray[np.float32] = torch.stack(list(views)).mean(dim=0).cpu().numpy()
+    return mean
+
+
+def _view(images: torch.Tensor, magnification: float, number: int) -> torch.Tensor:
+    """Images (n, 3, p, p) enlarged about their middle, the edge repeated beyond it, and turned over."""
+    px = images.shape[-1]
+    side = 2 * round(px * magnification / 2)
+    if side != px:
+        images = interpolate(images, size=(side, side), mode="bilinear", antialias=True)
+    if side < px:
+        images = pad(images, ((px - side) // 2,) * 4, mode="replicate")
+    elif side > px:
+        inner = slice((side - px) // 2, (side + px) // 2)
+        images = images[..., inner, inner]
+    return (images, images.flip(3), images.flip(2), images.transpose(2, 3))[number % 4]

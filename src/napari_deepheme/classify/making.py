@@ -12,6 +12,7 @@ from PIL import Image
 from napari_deepheme.bundle import save_bundle
 from napari_deepheme.classify.bundle import Bundle, BundleSpec, load_bundle
 from napari_deepheme.classify.ensemble import Ensemble
+from napari_deepheme.device import Precision
 
 _TEST_FILE = "self-test.png"
 
@@ -19,7 +20,7 @@ _TEST_FILE = "self-test.png"
 def save_tested(folder: Path, spec: BundleSpec, files: Mapping[str, bytes]) -> Bundle:
     """Write a bundle with what its members say of the test image, so that other builds can be held to it."""
     save_bundle(folder, spec, files)
-    ensemble = Ensemble(load_bundle(folder), checked=False)
+    ensemble = Ensemble(load_bundle(folder), precision=Precision.FP32, checked=False)
     image = np.array(Image.open(BytesIO(files[spec.self_test.image])).convert("RGB"), np.uint8)
     expected = tuple(ensemble.predict(image[None]).mean[0].tolist())
     self_test = spec.self_test.model_copy(update={"expected": expected})

@@ -13,7 +13,7 @@ from torch import nn
 from napari_deepheme.bundle import Architecture, Member
 from napari_deepheme.classify.bundle import Bundle
 from napari_deepheme.errors import BundleError
-from napari_deepheme.weights import fill
+from napari_deepheme.weights import fill, fused
 
 
 def build_network(architecture: Architecture, classes: int, *, pretrained: bool = False) -> nn.Module:
@@ -47,5 +47,4 @@ def load_member(bundle: Bundle, member: Member, device: torch.device) -> nn.Modu
     network = build_network(bundle.spec.architecture, len(bundle.spec.taxonomy.classes))
     fill(network, bundle, member)
     # channels-last is what convolutions run fastest on
-    network = network.to(device).to(memory_format=torch.channels_last)
-    return network.eval()
+    return fused(network.eval()).to(device).to(memory_format=torch.channels_last)

@@ -25,7 +25,7 @@ from napari_deepheme.cli.printing import (
     print_warning,
     with_bar,
 )
-from napari_deepheme.device import Device
+from napari_deepheme.device import Device, Precision
 from napari_deepheme.errors import DeepHemeError, OptionError
 from napari_deepheme.export import cells_table, check_folder, differential, write_csv, write_picture
 from napari_deepheme.given import read_cells, read_regions
@@ -81,6 +81,9 @@ def classify(
         int, typer.Option(help="Stop once this many cells are counted; 0 classifies every cell of the slide.")
     ] = DEFAULTS.target_cells,
     device: Annotated[Device, typer.Option(help="Where the networks run.")] = DEFAULTS.device,
+    precision: Annotated[
+        Precision, typer.Option(help="In what the networks reckon; fp32 is exact, bf16 and fp16 are faster.")
+    ] = DEFAULTS.precision,
     match_stain: Annotated[
         bool, typer.Option(help="Show cells to the model in the colours it was trained on.")
     ] = DEFAULTS.match_stain,
@@ -100,6 +103,7 @@ def classify(
         target_cells=target_cells,
         regions=read_regions(roi) if roi else (),
         device=device,
+        precision=precision,
         match_stain=match_stain,
         match_mixture=match_mixture,
         detector=detector,

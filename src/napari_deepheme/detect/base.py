@@ -53,11 +53,15 @@ class Detector(Protocol):
     def halo_um(self) -> float:
         """How far around a cell the image must reach for the cell to be found the same in every tile."""
 
+    @property
+    def batch_px(self) -> int:
+        """Pixels of the images that are best given at once; of images that are larger, one at a time."""
+
     def adapt(self, samples: Sequence[Image]) -> Detector:
         """The detector fitted to one slide, from images of some of its fields."""
 
-    def detect(self, image: Image) -> Detections:
-        """Cells of an RGB image of shape (h, w, 3)."""
+    def detect(self, images: Sequence[Image]) -> list[Detections]:
+        """Cells of RGB images of shape (h, w, 3)."""
 
 
 class TileMerge:

@@ -11,15 +11,19 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image as Picture
 from scipy.spatial import cKDTree
-from torch.nn.functional import max_pool2d, pad
+from torch import nn
+from torch.nn.functional import max_pool2d
 
 from napari_deepheme.detect.base import Detections, Image
 from napari_deepheme.detect.bundle import DetectorBundle
-from napari_deepheme.detect.network import COARSEST, STRIDE, HeatmapNetwork, fused
+from napari_deepheme.detect.network import COARSEST, STRIDE, HeatmapNetwork
 from napari_deepheme.detect.white import DEFAULT_WHITE, white_of
-from napari_deepheme.device import Device, has_bf16, torch_device
+from napari_deepheme.device import Device, Precision
 from napari_deepheme.errors import BundleError
-from napari_deepheme.weights import fill
+from napari_deepheme.inference import Inference
+from napari_deepheme.weights import fill, fused
+
+Heatmap = tuple[torch.Tensor, torch.Tensor]
 
 _HALO_UM = 16.0  # what lies further away does not change what is found
 # two peaks nearer than this share of the smaller cell's diameter are one cell
@@ -37,6 +41,11 @@ class HeatmapDetector:
     bundle : DetectorBundle
     device : Device
         Where the network runs.
+    precision : Precision
+        ``auto`` takes bfloat16 where it is fast.
+    batch_px : int
+        Pixels that go through at once, of images of one size; of images that are larger, one at a time.
+        Halved for good when the device runs out of memory.
     checked : bool
         Whether the self-test must pass; only who makes a bundle goes without.
 
@@ -45,15 +54,23 @@ class HeatmapDetector:
     BundleError
         The weights do not fit, or the self-test image does not give the expected heatmap.
     OptionError
-        The device is not there.
+        The device is not there, or cannot reckon in that precision.
     """
 
-    def __init__(self, bundle: DetectorBundle, device: Device = Device.AUTO, *, checked: bool = True) -> None:
+    def __init__(
+        self,
+        bundle: DetectorBundle,
+        device: Device = Device.AUTO,
+        precision: Precision = Precision.AUTO,
+        batch_px: int = 0,
+        *,
+        checked: bool = True,
+    ) -> None:
         self.spec = bundle.spec
         self.white = DEFAULT_WHITE
-        self.device = torch_device(device)
+        self._inference = Inference(device, precision, batch_px, bears_bf16=True)
+        self.device = self._inference.device
         self._network = _load_network(bundle, self.device)
-        self._bf16 = has_bf16(self.device)
         shape = (1, 3, 1, 1)
         self._mean = torch.tensor(self.spec.mean, device=self.device).view(shape)
         self._std = torch.tensor(self.spec.std, device=self.device).view(shape)
@@ -70,15 +87,22 @@ class HeatmapDetector:
         """How far around a cell it looks."""
         return _HALO_UM
 
+    @property
+    def batch_px(self) -> int:
+        """Pixels of the images that it wants at once."""
+        return self._inference.batch_px
+
     def adapt(self, samples: Sequence[Image]) -> HeatmapDetector:
         """The detector with the white of a slide, from fields of it."""
         adapted = copy(self)
         adapted.white = white_of(samples)
         return adapted
 
-    def detect(self, image: Image) -> Detections:
-        """Cells of an RGB image at the detector's µm/px."""
-        heat, log_diameter = self.heatmap(image)
+    def detect(self, images: Sequence[Image]) -> list[Detections]:
+        """Cells of RGB images at the detector's µm/px."""
+        return [self._peaks(*drawn) for drawn in self.heatmaps(images)]
+
+    def _peaks(self, heat: torch.Tensor, log_diameter: torch.Tensor) -> Detections:
         peaks = torch.nonzero((heat == _highest_near(heat)) & (heat >= self.spec.threshold))
         index = peaks.T.cpu().numpy()
         values, sizes = heat.cpu().numpy(), log_diameter.cpu().numpy()
@@ -89,33 +113,42 @@ class HeatmapDetector:
         )
         return found.take(_strongest(found, self.mpp))
 
-    @torch.inference_mode()
-    def heatmap(self, image: Image) -> tuple[torch.Tensor, torch.Tensor]:
-        """Probability of a centre (0–1) and logarithm of the diameter (µm), at half the image's resolution.
+    def heatmaps(self, images: Sequence[Image]) -> list[Heatmap]:
+        """Probability of a centre (0–1) and logarithm of the diameter (µm), at half the images' resolution.
 
         Parameters
         ----------
-        image : ndarray of uint8, shape (h, w, 3)
+        images : sequence of ndarray of uint8, shape (h, w, 3)
+            Those of one size go through the network together.
 
         Returns
         -------
-        tuple of Tensor of float32, shape (ceil(h / 2), ceil(w / 2))
+        list of tuple of Tensor of float32, shape (ceil(h / 2), ceil(w / 2))
         """
-        height, width = image.shape[:2]
-        # a copy, for torch does not take read-only arrays
-        pixels = torch.tensor(image, device=self.device).permute(2, 0, 1)[None].float()
+        padded = [np.pad(image, _to_multiples(image.shape), mode="edge") for image in images]
+        by_size: dict[tuple[int, ...], list[int]] = {}
+        for i, image in enumerate(padded):
+            by_size.setdefault(image.shape, []).append(i)
+        drawn: dict[int, Heatmap] = {}
+        for index in by_size.values():
+            outputs = torch.cat(self._inference.run(np.stack([padded[i] for i in index]), self._outputs))
+            for i, (heat, log_diameter) in zip(index, outputs, strict=True):
+                rows, columns = (-(-side // STRIDE) for side in images[i].shape[:2])
+                drawn[i] = heat[:rows, :columns].sigmoid(), log_diameter[:rows, :columns]
+        return [drawn[i] for i in range(len(images))]
+
+    def _outputs(self, pixels: torch.Tensor) -> torch.Tensor:
         white = torch.tensor(self.white, device=self.device).view(1, 3, 1, 1)
-        pixels = torch.minimum(pixels, white).mul_(1 / (white * self._std)).sub_(self._mean / self._std)
-        if width % COARSEST or height % COARSEST:
-            pixels = pad(pixels, (0, -width % COARSEST, 0, -height % COARSEST), mode="replicate")
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
-            outputs = self._network(pixels.contiguous(memory_format=torch.channels_last))[0].float()
-        outputs = outputs[:, : -(-height // STRIDE), : -(-width // STRIDE)]
-        return outputs[0].sigmoid(), outputs[1]
+        pixels = (
+            torch.minimum(pixels.float(), white).mul_(1 / (white * self._std)).sub_(self._mean / self._std)
+        )
+        with self._inference.precisely():
+            outputs: torch.Tensor = self._network(pixels.contiguous(memory_format=torch.channels_last))
+        return outputs.float()
 
     def test_values(self, image: Image) -> tuple[float, ...]:
         """What the self-test compares: the heatmap's highest value in each of sixteen squares."""
-        heat = self.heatmap(image)[0].cpu().numpy()
+        heat = self.heatmaps([image])[0][0].cpu().numpy()
         rows = np.array_split(heat, _TESTED_SQUARES)
         return tuple(
             float(part.max()) for row in rows for part in np.array_split(row, _TESTED_SQUARES, axis=1)
@@ -134,10 +167,15 @@ class HeatmapDetector:
             )
 
 
-def _load_network(bundle: DetectorBundle, device: torch.device) -> HeatmapNetwork:
+def _load_network(bundle: DetectorBundle, device: torch.device) -> nn.Module:
     network = HeatmapNetwork(bundle.spec.architecture, bundle.spec.width)
     fill(network, bundle, bundle.spec.members[0])
     return fused(network.eval()).to(device).to(memory_format=torch.channels_last)
+
+
+def _to_multiples(shape: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Rows and columns to add so that the network can halve an image four times."""
+    return [(0, -shape[0] % COARSEST), (0, -shape[1] % COARSEST), (0, 0)]
 
 
 def _highest_near(heat: torch.Tensor) -> torch.Tensor:

@@ -9,7 +9,6 @@ import timm
 import torch
 from torch import nn
 from torch.nn.functional import interpolate
-from torch.nn.utils import fuse_conv_bn_eval
 
 from napari_deepheme.bundle import Architecture
 from napari_deepheme.errors import BundleError
@@ -72,22 +71,6 @@ class HeatmapNetwork(nn.Module):
             coarse = features + interpolate(coarse, scale_factor=2.0, mode="nearest")
         result: torch.Tensor = self.decoder(coarse)
         return result
-
-
-def fused(network: HeatmapNetwork) -> HeatmapNetwork:
-    """The same network with each normalisation taken into the convolution before it; for evaluation only."""
-    for module in network.modules():
-        conv, norm = getattr(module, "conv", None), getattr(module, "bn", None)
-        if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-            # timm's norms end with the activation
-            module.conv, module.bn = fuse_conv_bn_eval(conv, norm), getattr(norm, "act", nn.Identity())
-    for block in network.decoder:
-        if not isinstance(block, nn.Sequential):
-            continue
-        conv, norm, _ = block
-        if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-            block[0], block[1] = fuse_conv_bn_eval(conv, norm), nn.Identity()
-    return network
 
 
 def _block(width: int) -> nn.Sequential:

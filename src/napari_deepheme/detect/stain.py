@@ -56,6 +56,11 @@ class StainDetector:
         """One large cell."""
         return 24.0
 
+    @property
+    def batch_px(self) -> int:
+        """One image at a time."""
+        return 0
+
     def adapt(self, samples: Sequence[Image]) -> StainDetector:
         """White, and half the absorbance of nuclei, from fields of the slide; without samples, unchanged."""
         if not samples:
@@ -80,8 +85,11 @@ class StainDetector:
         field: Field = np.where(blue < _BLUE * red, red - 0.5 * blue, 0.0)
         return field
 
-    def detect(self, image: Image) -> Detections:
-        """Cells of an RGB image at the detector's µm/px."""
+    def detect(self, images: Sequence[Image]) -> list[Detections]:
+        """Cells of RGB images at the detector's µm/px."""
+        return [self._detect(image) for image in images]
+
+    def _detect(self, image: Image) -> Detections:
         absorbed = self.absorbance(image)
         nuclei = remove_small_objects(absorbed > self.threshold, max_size=int(2.0 / self.mpp**2))
         nuclei = ndimage.binary_fill_holes(nuclei)

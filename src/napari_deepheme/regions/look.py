@@ -130,7 +130,9 @@ def look_closely(image: Pixels, detector: StainDetector) -> Look:
     """Measure a field read at half the detector's µm/px: cells are found, focus is measured."""
     halved = halve(image)
     look = look_from_afar(halved, detector)
-    return replace(look, cells=float(len(detector.detect(halved).yx)), focus=_focus(image, halved, detector))
+    return replace(
+        look, cells=float(len(detector.detect([halved])[0].yx)), focus=_focus(image, halved, detector)
+    )
 
 
 def halve(image: Pixels) -> Pixels:

@@ -46,6 +46,8 @@ class ViewOptions(BaseModel):
         Share of views stored as JPEG.
     recoloured : float
         Share of cells that take background and nuclear density of another cell.
+    tinted : float
+        Share of cells of known box whose cytoplasm takes up more or less of the dyes.
     moved : float
         Share of cells of known box that take the surroundings of another cell.
     contracted : float
@@ -65,6 +67,7 @@ class ViewOptions(BaseModel):
     noise: Amount = 0.025
     jpeg: Share = 0.25
     recoloured: Share = 0.4
+    tinted: Share = 0.4
     moved: Share = 0.5
     contracted: Share = 0.35
 

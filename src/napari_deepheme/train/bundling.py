@@ -30,6 +30,7 @@ from napari_deepheme.classify.ensemble import Ensemble
 from napari_deepheme.classify.making import save_tested
 from napari_deepheme.classify.novelty import NoveltyReference
 from napari_deepheme.classify.stain import StainColours, stain_colours
+from napari_deepheme.device import Precision
 from napari_deepheme.stats import calibration
 from napari_deepheme.stats.evaluation import Evaluation, LabelledPredictions
 from napari_deepheme.stats.scoring import evaluate_predictions
@@ -37,10 +38,11 @@ from napari_deepheme.stats.uncertainty import entropy
 from napari_deepheme.taxonomy import Taxonomy
 from napari_deepheme.train.patches import Patches
 from napari_deepheme.train.recipe import Recipe
-from napari_deepheme.train.snapshot import Step, Trained
+from napari_deepheme.train.shares import expecting, met, shown
+from napari_deepheme.train.snapshot import Step, Trained, Weights
 from napari_deepheme.train.work import RECORD_FILE, take_place
 
-_STAIN_CELLS, _WITHIN = 256, 0.99
+_STAIN_CELLS, _WITHIN, _SAME_CALLS = 256, 0.99, 0.99
 MOST_LEARNED = 4000
 """Cells learned from whose features are looked at; more would not change what is typical."""
 TRACE_FILE, NOVELTY_FILE = "learning-rate.csv", "novelty.safetensors"
@@ -115,16 +117,24 @@ def make_ensemble(
         Replaced when the bundle is whole.
     """
     partial = folder.with_name(f"{folder.name}.partial")
-    contents, members = named_members([_half(file) for file in trained.members])
+    learned = shown(recipe, taxonomy, provenance.counts)
+    mixture = met(learned, recipe, taxonomy)
+    contents, members = named_members(
+        [_half(expecting(load_file(file), recipe, learned, mixture)) for file in trained.members]
+    )
     image, self_test = test_image(recipe.input_px, len(taxonomy.classes))
     contents |= image | {RECORD_FILE: provenance.record.encode(), TRACE_FILE: _csv(trained.trace)}
-    spec = _uncalibrated(recipe, taxonomy, provenance).model_copy(
-        update={"members": members, "self_test": self_test, "stain": _stain(parts.calibration, recipe)}
-    )
+    known = {"members": members, "self_test": self_test, "mixture": tuple(mixture.tolist())}
+    known |= {"stain": _stain(parts.calibration, recipe)}
+    spec = _uncalibrated(recipe, taxonomy, provenance).model_copy(update=known)
     save_bundle(partial, spec, contents)
     ensemble = Ensemble(load_bundle(partial), checked=False)
-    on_calibration = ensemble.predict(parts.calibration.crops(recipe.input_px))
+    crops = parts.calibration.crops(recipe.input_px)
+    on_calibration = ensemble.predict(crops)
     spec = _calibrated(spec, on_calibration, parts.calibration.labels)
+    rough = Ensemble(load_bundle(partial), precision=Precision.BF16, checked=False).predict(crops)
+    same = rough.mean.argmax(axis=1) == on_calibration.mean.argmax(axis=1)
+    spec = spec.model_copy(update={"bf16": bool(same.mean() >= _SAME_CALLS)})
     contents[NOVELTY_FILE], novelty = _novelty(ensemble, parts, taxonomy)
     on_test = ensemble.predict(parts.test.crops(recipe.input_px))
     evaluation = _measured(spec, on_test.members, parts.test.labels)
@@ -148,7 +158,7 @@ def _uncalibrated(recipe: Recipe, taxonomy: Taxonomy, provenance: Provenance) ->
         mpp=recipe.mpp,
         mean=recipe.mean,
         std=recipe.std,
-        mixture=_mixture(recipe, taxonomy, provenance),
+        magnifications=recipe.magnifications,
         taxonomy=taxonomy,
         members=(Member(file="none", sha256="0" * 64, cycle=0),),
         temperature=1.0,
@@ -160,13 +170,6 @@ def _uncalibrated(recipe: Recipe, taxonomy: Taxonomy, provenance: Provenance) ->
         licence=provenance.licence,
         self_test=nothing,
     )
-
-
-def _mixture(recipe: Recipe, taxonomy: Taxonomy, provenance: Provenance) -> tuple[float, ...]:
-    """How often each class was shown in training, balanced as the recipe says."""
-    counts = np.array([max(1, provenance.counts.get(code, 0)) for code in taxonomy.codes])
-    shown = counts ** (1.0 - recipe.balance)
-    return tuple((shown / shown.sum()).tolist())
 
 
 def _metrics(evaluation: Evaluation) -> dict[str, float]:
@@ -191,10 +194,11 @@ def _stain(calibration: Patches, recipe: Recipe) -> StainColours | None:
     return stain_colours(calibration.take(some).crops(recipe.input_px))
 
 
-def _half(file: Path) -> bytes:
-    """Weights as a bundle holds them: float16."""
-    weights = load_file(file).items()
-    return save({name: value.half() if value.is_floating_point() else value for name, value in weights})
+def _half(weights: Weights) -> bytes:
+    """As a bundle holds them: float16."""
+    return save(
+        {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
+    )
 
 
 def _novelty(ensemble: Ensemble, parts: Parts, taxonomy: Taxonomy) -> tuple[bytes, Novelty]:

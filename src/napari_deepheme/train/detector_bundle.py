@@ -139,7 +139,7 @@ def _on_field(detector: HeatmapDetector, field: MarkedField) -> _Looked:
     step = FIELD_MPP / detector.mpp
     shape = [max(1, round(side * step)) for side in field.image.shape[:2]]
     image = np.asarray(Image.fromarray(field.image).resize(shape[::-1], Image.Resampling.LANCZOS))
-    found = detector.adapt([image]).detect(image)
+    found = detector.adapt([image]).detect([image])[0]
     cells, unsure = (marks.astype(np.float64) * step for marks in (field.cells, field.unsure))
     centres, reach = cells[:, :2], cells[:, 2:] / 2
     clear = ~inside(found.yx, unsure)
@@ -157,7 +157,7 @@ def _in_scenes(detector: HeatmapDetector, held: Sequence[MarkedField]) -> list[_
         for image, heat, counts, size in zip(
             images, scenes.heat.numpy(), scenes.counts.numpy(), scenes.log_diameter.numpy(), strict=True
         ):
-            found = detector.adapt([image]).detect(image)
+            found = detector.adapt([image]).detect([image])[0]
             places = np.clip((found.yx / 2).round().astype(int), 0, np.array(counts.shape) - 1)
             clear = counts[places[:, 0], places[:, 1]]
             at = np.argwhere(heat == 1)

@@ -13,6 +13,7 @@ from napari_deepheme.train.augment import ViewOptions, texture_bands
 from napari_deepheme.train.patches import Patches
 
 _CONTRACTION = (math.log(0.55), math.log(0.95))  # of the diameter of cells that did not spread
+_STRENGTH, _HUE = (-0.3, 0.6), (-0.5, 0.4)  # of cytoplasm, logarithms of factors of its density
 
 
 class Mixer:
@@ -48,7 +49,10 @@ class Mixer:
         Tensor of float32, shape (n, 3, p, p), 0 to 1
         """
         images = self._recoloured(index, options, rng)
-        moved = np.flatnonzero((rng.random(len(index)) < options.moved) & self._has_box(index))
+        boxed = self._has_box(index)
+        for taker in np.flatnonzero((rng.random(len(index)) < options.tinted) & boxed):
+            images[taker] = _tinted(images[taker], self._inside(self.patches.boxes[index[taker]]), rng)
+        moved = np.flatnonzero((rng.random(len(index)) < options.moved) & boxed)
         if len(moved) == 0:
             return images
         donors = np.where(
@@ -146,6 +150,23 @@ def _contracted(image: torch.Tensor, share: float, rng: np.random.Generator) -> 
     glass = _glass(image)
     denser: torch.Tensor = glass * (wide / glass) ** (share ** -rng.uniform(0, 2))
     return denser.clamp(0, 1)
+
+
+def _tinted(image: torch.Tensor, inside: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """A patch whose cell has another cytoplasm, paler or deeper, pinker or bluer.
+
+    Laboratories differ in how much eosin granules take up while red cells and nuclei look alike, and it is by
+    those that stains are matched.
+    """
+    glass = _glass(image)
+    density = -torch.log((image / glass).clamp(min=1 / 255))
+    depth = density.sum(dim=0)
+    depth = depth / torch.quantile(depth[inside > 0.5], 0.9).clamp(min=0.1)  # 1 in the nucleus
+    cytoplasm = inside * (depth / 0.12).clamp(0, 1) * ((0.75 - depth) / 0.25).clamp(0, 1)
+    red, blue = rng.uniform(*_HUE, 2)
+    gain = torch.exp(torch.tensor([red, 0.0, blue]) + rng.uniform(*_STRENGTH)).view(3, 1, 1).float()
+    tinted: torch.Tensor = glass * torch.exp(-density * (1 + cytoplasm * (gain - 1)))
+    return tinted.clamp(0, 1)
 
 
 def _glass(image: torch.Tensor) -> torch.Tensor:

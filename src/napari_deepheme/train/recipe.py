@@ -67,6 +67,11 @@ class Recipe(BaseModel):
     rate, weight_decay : float
     optimiser : Optimiser
     batch_size : int
+    magnifications : tuple of float
+        At which each crop is seen when it is called; its probabilities are the mean.
+    rare : mapping of str to float
+        Classes that are rarer among the cells a detector finds than among those shown in training, and their
+        share there: artefacts. Their probabilities are lowered for it (Saerens et al. 2002).
     balance : float
         Classes are drawn in proportion to their size to the power of 1 less this: 0 as they come, 1 equally.
     label_smoothing, mixup : float
@@ -87,6 +92,8 @@ class Recipe(BaseModel):
     mpp: Annotated[float, Field(gt=0)] = 0.25
     mean: Channels
     std: Channels
+    magnifications: tuple[Annotated[float, Field(gt=0)], ...] = (1.0,)
+    rare: dict[str, Annotated[float, Field(gt=0, lt=1)]] = {}
     start: str = Start.SCRATCH
     folds: Count = 1
     cycles: Count

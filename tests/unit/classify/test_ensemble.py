@@ -9,11 +9,13 @@ from conftest import MEAN, STD, make_bundle
 
 from napari_deepheme.bundle import SPEC_FILE, Architecture, save_bundle
 from napari_deepheme.classify.bundle import Head, Novelty, load_bundle
-from napari_deepheme.classify.ensemble import Ensemble
+from napari_deepheme.classify.ensemble import Ensemble, _view
 from napari_deepheme.classify.network import build_network, features_and_logits, load_member
 from napari_deepheme.classify.novelty import NoveltyReference
-from napari_deepheme.device import Device
+from napari_deepheme.device import Device, Precision
 from napari_deepheme.errors import BundleError, OptionError
+
+FILES = ("member-0.safetensors", "member-1.safetensors", "self-test.png", "MODEL_CARD.md")
 
 
 @pytest.fixture(scope="module")
@@ -45,21 +47,13 @@ def test_batches_do_not_change_what_a_cell_is(toy_bundle, crops):
     assert len(Ensemble(toy_bundle, Device.CPU).predict(crops[:0])) == 0
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        torch.OutOfMemoryError("CUDA out of memory"),
-        RuntimeError("MPS backend out of memory (MPS allocated …)"),
-    ],
-    ids=["cuda", "mps"],
-)
-def test_out_of_memory_halves_the_batch_and_goes_on(toy_bundle, crops, monkeypatch, fault):
+def test_a_batch_too_large_for_the_memory_is_halved(toy_bundle, crops, monkeypatch):
     ensemble = Ensemble(toy_bundle, Device.CPU, batch_size=4)
     run = ensemble._batch
 
-    def tight(batch: np.ndarray) -> np.ndarray:
+    def tight(batch: torch.Tensor) -> object:
         if len(batch) > 2:
-            raise fault
+            raise torch.OutOfMemoryError("CUDA out of memory")
         return run(batch)
 
     monkeypatch.setattr(ensemble, "_batch", tight)
@@ -67,15 +61,40 @@ def test_out_of_memory_halves_the_batch_and_goes_on(toy_bundle, crops, monkeypat
     assert ensemble.batch_size == 2
 
 
-def test_other_faults_of_torch_are_not_taken_for_a_full_memory(toy_bundle, crops, monkeypatch):
-    ensemble = Ensemble(toy_bundle, Device.CPU)
+def seeing(toy_bundle, folder, *magnifications: float) -> Ensemble:
+    """The toy bundle, but its crops are seen so; its self-test no longer fits."""
+    spec = toy_bundle.spec.model_copy(update={"magnifications": magnifications})
+    save_bundle(folder, spec, {name: toy_bundle.read(name) for name in FILES})
+    return Ensemble(load_bundle(folder), Device.CPU, checked=False)
 
-    def broken(batch: np.ndarray) -> np.ndarray:
-        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
-    monkeypatch.setattr(ensemble, "_batch", broken)
-    with pytest.raises(RuntimeError, match="mat1"):
-        ensemble.predict(crops)
+def test_crops_seen_several_times_are_turned_and_their_probabilities_averaged(toy_bundle, crops, tmp_path):
+    once = Ensemble(toy_bundle, Device.CPU)
+    turned = [crops, crops[:, :, ::-1], crops[:, ::-1], crops.swapaxes(1, 2), crops]
+    for n in (2, 5):
+        seen = seeing(toy_bundle, tmp_path / str(n), *[1.0] * n).predict(crops).members
+        expected = np.mean([once.predict(each).members for each in turned[:n]], axis=0)
+        np.testing.assert_allclose(seen, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("magnification", "radius"), [(1.25, 25.0), (0.75, 15.0), (1.0, 20.0)])
+def test_a_magnified_crop_is_enlarged_about_its_middle(magnification, radius):
+    def disc(radius: float) -> torch.Tensor:
+        y, x = torch.meshgrid(*[torch.arange(96) - 47.5] * 2, indexing="ij")
+        return (torch.hypot(y, x) < radius).float().expand(2, 3, 96, 96)
+
+    seen, expected = _view(disc(20.0), magnification, 0), disc(radius)
+    assert seen.shape == expected.shape
+    assert (seen - expected).abs().mean() < 0.02
+    assert abs(seen.sum() / expected.sum() - 1) < 0.02
+    torch.testing.assert_close(seen, seen.flip(2, 3))
+
+
+def test_only_what_bears_bfloat16_is_run_in_it_unasked(toy_bundle, crops, tmp_path):
+    exact = Ensemble(toy_bundle, Device.CPU, Precision.FP32).predict(crops).members
+    asked = Ensemble(toy_bundle, Device.CPU, Precision.BF16).predict(crops).members
+    np.testing.assert_array_equal(Ensemble(toy_bundle, Device.CPU).predict(crops).members, exact)
+    assert 0 < np.abs(asked - exact).max() < 0.01
 
 
 def test_sigmoid_scores_are_brought_to_one_sum_without_a_softmax(tmp_path, crops):

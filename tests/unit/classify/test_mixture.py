@@ -8,9 +8,8 @@ from napari_deepheme.classify.ensemble import Ensemble
 from napari_deepheme.classify.mixture import class_mixture, in_mixture
 from napari_deepheme.errors import BundleError
 from napari_deepheme.taxonomy import PBC_11
-from napari_deepheme.train import bundling
-from napari_deepheme.train.bundling import Provenance
 from napari_deepheme.train.recipe import read_recipe
+from napari_deepheme.train.shares import shown
 
 EVEN = np.full(3, 1 / 3)
 
@@ -105,7 +104,6 @@ def test_the_embedded_model_knows_the_mixture_it_learned_from():
 def test_the_mixture_learned_from_is_what_balancing_left_of_the_counts(balance, share):
     recipe = read_recipe("small").model_copy(update={"balance": balance})
     counts = dict.fromkeys(PBC_11.codes, 100) | {"M6": 900}
-    facts = Provenance("m", "1", "", "", "", "", counts, (), "")
-    shares = dict(zip(PBC_11.codes, bundling._mixture(recipe, PBC_11, facts), strict=True))
+    shares = dict(zip(PBC_11.codes, shown(recipe, PBC_11, counts), strict=True))
     assert shares["M6"] == pytest.approx(share)
     assert sum(shares.values()) == pytest.approx(1)

@@ -12,11 +12,13 @@ from napari_deepheme.classify.bundle import load_bundle
 from napari_deepheme.detect.bundle import load_detector
 from napari_deepheme.detect.choose import DEFAULT_DETECTOR, STAIN, named_detector
 from napari_deepheme.detect.heatmap import HeatmapDetector
-from napari_deepheme.detect.network import HeatmapNetwork, fused
+from napari_deepheme.detect.network import HeatmapNetwork
 from napari_deepheme.detect.stain import StainDetector
+from napari_deepheme.device import Precision
 from napari_deepheme.errors import BundleError
 from napari_deepheme.jobs import drain
 from napari_deepheme.stats.detection import detection_counts
+from napari_deepheme.weights import fused
 
 
 @pytest.fixture(scope="module")
@@ -39,14 +41,14 @@ def crowd(tmp_path_factory):
 
 def test_it_finds_cells_in_clusters_each_once(detector, crowd):
     image, boxes = crowd
-    found = detector.adapt([image]).detect(image)
+    found = detector.adapt([image]).detect([image])[0]
     counts = detection_counts(found.yx, boxes[:, :2], boxes[:, 2:] / 2)
     assert counts.f1 > 0.95
 
 
 def test_positions_and_diameters_are_those_of_the_cells(detector, crowd):
     image, boxes = crowd
-    found = detector.adapt([image]).detect(image)
+    found = detector.adapt([image]).detect([image])[0]
     gap = np.hypot(*(found.yx[:, None] - boxes[None, :, :2]).transpose(2, 0, 1))
     nearest = gap.argmin(axis=1)
     assert np.median(gap.min(axis=1)) * detector.mpp < 1.5
@@ -57,9 +59,9 @@ def test_positions_and_diameters_are_those_of_the_cells(detector, crowd):
 def test_a_picture_of_any_size_keeps_its_cells_where_they_are(detector, crowd):
     image = crowd[0]
     adapted = detector.adapt([image])
-    whole = adapted.detect(image)
-    part = adapted.detect(image[16:, 32 : 32 + 301])
-    assert adapted.heatmap(image[:101, :77])[0].shape == (51, 39)
+    whole = adapted.detect([image])[0]
+    part = adapted.detect([image[16:, 32 : 32 + 301]])[0]
+    assert adapted.heatmaps([image[:101, :77]])[0][0].shape == (51, 39)
     inside = (whole.yx[:, 0] > 60) & (whole.yx[:, 1] > 80) & (whole.yx[:, 1] < 290)
     moved = whole.yx[inside] - (16, 32)
     gap = np.hypot(*(moved[:, None] - part.yx[None]).transpose(2, 0, 1)).min(axis=1)
@@ -67,9 +69,36 @@ def test_a_picture_of_any_size_keeps_its_cells_where_they_are(detector, crowd):
     assert (gap < 1).all()
 
 
+def test_pictures_are_searched_alike_alone_and_together(detector, crowd):
+    image = crowd[0]
+    pictures = [image[:200, :200], image[100:300, :200], image[:150, :300], image[200:400, 100:300]]
+    together = HeatmapDetector(load_detector(DEFAULT_DETECTOR), Device.CPU, Precision.FP32, 2 * 208**2)
+    alone = HeatmapDetector(load_detector(DEFAULT_DETECTOR), Device.CPU, Precision.FP32)
+    sizes = []
+    network = together._network
+    network.register_forward_pre_hook(lambda _, images: sizes.append(tuple(images[0].shape[0:4:2])))
+    found = together.adapt([image]).detect(pictures)
+    assert sizes == [(2, 208), (1, 208), (1, 160)]
+    for each, picture in zip(found, pictures, strict=True):
+        own = alone.adapt([image]).detect([picture])[0]
+        np.testing.assert_allclose(each.yx, own.yx, atol=1e-2)
+        np.testing.assert_allclose(each.score, own.score, atol=1e-4)
+
+
+def test_bfloat16_finds_the_same_cells(crowd):
+    bundle, image = load_detector(DEFAULT_DETECTOR), crowd[0]
+    exact, rough = (
+        HeatmapDetector(bundle, Device.CPU, precision).adapt([image]).detect([image])[0]
+        for precision in (Precision.FP32, Precision.BF16)
+    )
+    counts = detection_counts(rough.yx, exact.yx, np.full_like(exact.yx, 2.0))
+    assert counts.f1 > 0.97
+    assert not np.array_equal(exact.score, rough.score)
+
+
 def test_glass_holds_no_cell(detector):
     glass = np.full((300, 200, 3), (240, 230, 225), np.uint8)
-    assert len(detector.adapt([glass]).detect(glass).score) == 0
+    assert len(detector.adapt([glass]).detect([glass])[0].score) == 0
 
 
 def test_adapting_takes_the_slides_white_and_leaves_the_original(detector, crowd):
@@ -77,8 +106,8 @@ def test_adapting_takes_the_slides_white_and_leaves_the_original(detector, crowd
     dim = (image * 0.6).astype(np.uint8)
     adapted = detector.adapt([dim])
     assert np.allclose(adapted.white, np.array(detector.adapt([image]).white) * 0.6, atol=2)
-    assert len(adapted.detect(dim).score) == pytest.approx(
-        len(detector.adapt([image]).detect(image).score), abs=3
+    assert len(adapted.detect([dim])[0].score) == pytest.approx(
+        len(detector.adapt([image]).detect([image])[0].score), abs=3
     )
     assert detector.white != adapted.white
 

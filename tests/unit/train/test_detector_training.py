@@ -61,7 +61,8 @@ def killed(options: DetectorOptions, at_step: int) -> None:
 def test_marked_fields_become_a_bundle_that_verifies_and_tells_where_it_comes_from(options, marks):
     drain(train_detector(options))
     bundle = load_detector(options.out)
-    found = HeatmapDetector(bundle, Device.CPU).detect(np.full((64, 64, 3), 200, np.uint8))  # the self-test
+    detector = HeatmapDetector(bundle, Device.CPU)  # the self-test
+    found = detector.detect([np.full((64, 64, 3), 200, np.uint8)])[0]
     assert found.yx.shape[1] == 2
     spec = bundle.spec
     assert (spec.name, spec.kind, spec.width, spec.mpp) == ("mine", "detector", 8, 0.5)
@@ -144,9 +145,9 @@ def test_what_is_found_in_an_unsure_part_is_not_held_against_the_detector(marks)
         def adapt(self, _images):
             return self
 
-        def detect(self, _image):
+        def detect(self, _images):
             yx = np.array([[20.0, 20.0], [60.0, 60.0], [90.0, 90.0]])
-            return Detections(yx, np.full(3, 12.0, np.float32), np.ones(3, np.float32))
+            return [Detections(yx, np.full(3, 12.0, np.float32), np.ones(3, np.float32))]
 
     (first, *_) = drain(read_fields(read_marks(marks, None)))
     boxes = np.array([[20, 20, 10, 10], [60, 60, 10, 10]], np.float32)

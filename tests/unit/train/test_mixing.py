@@ -28,7 +28,7 @@ def mixer(cells: Patches) -> Mixer:
 
 
 def mixed(cells: Patches, seed: int = 0, **options: float) -> torch.Tensor:
-    still = ViewOptions(recoloured=0, moved=0, contracted=0).model_copy(update=options)
+    still = ViewOptions(recoloured=0, tinted=0, moved=0, contracted=0).model_copy(update=options)
     return mixer(cells).mixed(np.arange(len(cells)), still, np.random.default_rng(seed))
 
 
@@ -45,6 +45,24 @@ def test_glass_no_longer_tells_the_laboratory():
     # most cells from elsewhere now lie on the glass of home, and some of home on that of elsewhere
     assert (glass[100:] > 0.85).float().mean() > 0.6
     assert (glass[:100] < 0.7).float().mean() > 0.2
+
+
+def test_tinted_cells_change_in_their_cytoplasm_alone():
+    cells = patches(n=60, away_from=60)
+    y, x = np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2
+    radius = np.hypot(y, x)
+    cells.images[:, (radius >= 10) & (radius < 18)] = (190, 150, 190)  # cytoplasm about the nucleus
+    plain, tinted = mixed(cells), mixed(cells, tinted=1.0)
+    change = tinted / plain
+    cytoplasm = change[:, :, SIDE // 2, SIDE // 2 + 14]
+    assert cytoplasm[:, 1].min() < 0.8  # deeper
+    assert cytoplasm[:, 1].max() > 1.05  # paler
+    hue = cytoplasm[:, 0] / cytoplasm[:, 1]
+    assert hue.std() > 0.05
+    for dy, dx in ((0, 0), (60, 0), (-60, -60)):  # nucleus, red cell, glass
+        torch.testing.assert_close(
+            change[:, :, SIDE // 2 + dy, SIDE // 2 + dx], torch.ones(60, 3), atol=0.02, rtol=0
+        )
 
 
 def test_contracted_cells_are_smaller_and_denser_among_surroundings_that_are_not():

@@ -14,10 +14,11 @@ from safetensors.torch import load_file, save_file
 from napari_deepheme.classify.bundle import Head, load_bundle
 from napari_deepheme.classify.ensemble import Ensemble
 from napari_deepheme.classify.network import build_network
+from napari_deepheme.device import Precision
 from napari_deepheme.errors import OptionError
 from napari_deepheme.jobs import drain
 from napari_deepheme.taxonomy import PBC_11, Taxonomy
-from napari_deepheme.train import training
+from napari_deepheme.train import bundling, training
 from napari_deepheme.train.recipe import Recipe, read_recipe
 from napari_deepheme.train.training import TrainOptions, train
 
@@ -84,6 +85,38 @@ def test_a_folder_becomes_a_bundle_that_verifies_and_tells_where_it_comes_from(o
     record = tomllib.loads(finished.bundle.read("training.toml").decode())
     assert Recipe.model_validate(record["recipe"]) == options.recipe
     assert not options.out.with_name("bundle.training").exists()
+
+
+def test_rare_classes_are_expected_as_rarely_as_the_recipe_says(options, tmp_path):
+    rare = replace(options, out=tmp_path / "rare", recipe=tiny(rare={"L2": 0.04, "U1": 0.5}))
+    plain, expecting = (drain(train(each)).bundle for each in (options, rare))
+    assert plain.spec.mixture == pytest.approx((1 / 3,) * 3)
+    assert expecting.spec.mixture == pytest.approx((0.48, 0.04, 0.48))
+    crops = np.random.default_rng(0).integers(0, 255, (9, 96, 96, 3), np.uint8)
+    before, after = (
+        Ensemble(bundle, precision=Precision.FP32).predict(crops).members for bundle in (plain, expecting)
+    )
+    weighted = before * (0.48, 0.04, 0.48)
+    np.testing.assert_allclose(after, weighted / weighted.sum(axis=2, keepdims=True), atol=5e-3)
+
+
+def test_a_bundle_says_how_its_crops_are_seen_and_whether_they_bear_bfloat16(options):
+    twice = replace(options, recipe=tiny(magnifications=[1.0, 0.9]))
+    spec = drain(train(twice)).bundle.spec
+    assert spec.magnifications == (1.0, 0.9)
+    assert spec.bf16
+
+
+def test_a_bundle_whose_calls_bfloat16_changes_says_so(options, monkeypatch):
+    class Fickle(Ensemble):
+        def predict(self, crops):
+            found = super().predict(crops)
+            if self._inference.dtype is torch.float32:
+                return found
+            return replace(found, mean=found.mean[:, ::-1])
+
+    monkeypatch.setattr(bundling, "Ensemble", Fickle)
+    assert not drain(train(options)).bundle.spec.bf16
 
 
 def test_the_learning_rates_in_the_bundle_follow_the_formula(options):
