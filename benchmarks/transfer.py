@@ -97,7 +97,7 @@ def backgrounds(ensemble: Ensemble, cells: Patches) -> Predictions:
     show("  on the grey background", right[grey])
     everything = np.arange(len(cells))
     mixer = Mixer(cells, everything, px)
-    options = ViewOptions(recoloured=0, moved=1, contracted=0)
+    options = ViewOptions(recoloured=0, tinted=0, moved=1, contracted=0)
     swapped = mixer.mixed(everything, options, np.random.default_rng(0)).permute(0, 2, 3, 1).numpy() * 255
     masked = cells.images.astype(np.float32)
     y, x = np.mgrid[: masked.shape[1], : masked.shape[1]] - (masked.shape[1] - 1) / 2

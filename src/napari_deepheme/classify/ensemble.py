@@ -122,15 +122,22 @@ class Ensemble:
             At the bundle's µm/px.
         """
         members, features = self._outputs(crops)
-        mean = pool(members, self.spec.temperature)
+        distance = np.full(len(crops), np.nan, np.float32)
+        if self._novelty is not None:
+            distance = self._novelty.distance(features)
+        mean = pool(members, self._temperatures(distance))
         if self.mixture is not None:
             learned = np.array(self.spec.mixture)
             members, mean = (
                 in_mixture(each, self.mixture, learned).astype(np.float32) for each in (members, mean)
             )
-        if self._novelty is None:
-            return Predictions(members, mean)
-        return Predictions(members, mean, self._novelty.distance(features))
+        return Predictions(members, mean, distance)
+
+    def _temperatures(self, distance: NDArray[np.float32]) -> NDArray[np.float64]:
+        """The bundle's; cells unlike those that earned it are not made surer than the members are."""
+        temperature = self.spec.temperature
+        farthest = np.inf if self.spec.ood is None else self.spec.ood.threshold
+        return np.where(distance > farthest, max(temperature, 1.0), temperature)
 
     def features(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """What each member makes of crops before its last layer, shape (m, n, d)."""
@@ -168,10 +175,15 @@ class Ensemble:
         scores = logits.sigmoid()
         return scores / scores.sum(dim=1, keepdim=True)
 
+    def test_values(self, image: NDArray[np.uint8]) -> tuple[float, ...]:
+        """What the self-test compares: a crop's probabilities at the bundle's temperature."""
+        members, _ = self._outputs(image[None])
+        return tuple(pool(members, self.spec.temperature)[0].tolist())
+
     def _self_test(self, bundle: Bundle) -> None:
         image = Image.open(BytesIO(bundle.read(self.spec.self_test.image))).convert("RGB")
-        mean = self.predict(np.array(image, np.uint8)[None]).mean[0]
-        gap = float(np.abs(mean - np.array(self.spec.self_test.expected)).max())
+        values = self.test_values(np.array(image, np.uint8))
+        gap = float(np.abs(np.array(values) - np.array(self.spec.self_test.expected)).max())
         if not gap <= _SELF_TEST_TOLERANCE:
             raise BundleError(
                 f"Model bundle {bundle.root}: on {self.device} the self-test differs from the expected "

@@ -22,7 +22,6 @@ def save_tested(folder: Path, spec: BundleSpec, files: Mapping[str, bytes]) -> B
     save_bundle(folder, spec, files)
     ensemble = Ensemble(load_bundle(folder), precision=Precision.FP32, checked=False)
     image = np.array(Image.open(BytesIO(files[spec.self_test.image])).convert("RGB"), np.uint8)
-    expected = tuple(ensemble.predict(image[None]).mean[0].tolist())
-    self_test = spec.self_test.model_copy(update={"expected": expected})
+    self_test = spec.self_test.model_copy(update={"expected": ensemble.test_values(image)})
     save_bundle(folder, spec.model_copy(update={"self_test": self_test}), files)
     return load_bundle(folder)

@@ -17,22 +17,23 @@ Labels = NDArray[np.integer]
 _SMALLEST = 1e-7
 
 
-def pool(members: Probabilities, temperature: float) -> NDArray[np.float32]:
+def pool(members: Probabilities, temperature: float | NDArray[np.floating]) -> NDArray[np.float32]:
     """Mean of the members, then the temperature (Rahaman & Thiery 2021: pool, then calibrate).
 
     Parameters
     ----------
     members : ndarray, shape (m, n, k)
         Each member's probabilities.
-    temperature : float
-        Above 1 softens, below 1 sharpens.
+    temperature : float or ndarray of shape (n,)
+        Above 1 softens, below 1 sharpens; one for all cells, or of each its own.
 
     Returns
     -------
     ndarray of float32, shape (n, k)
     """
     logits = np.log(np.clip(members.astype(np.float64).mean(axis=0), _SMALLEST, None))
-    pooled: NDArray[np.float32] = softmax(logits / temperature, axis=1).astype(np.float32)
+    softened = softmax(logits / np.asarray(temperature)[..., None], axis=1)
+    pooled: NDArray[np.float32] = softened.astype(np.float32)
     return pooled
 
 

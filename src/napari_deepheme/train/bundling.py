@@ -136,10 +136,12 @@ def make_ensemble(
     same = rough.mean.argmax(axis=1) == on_calibration.mean.argmax(axis=1)
     spec = spec.model_copy(update={"bf16": bool(same.mean() >= _SAME_CALLS)})
     contents[NOVELTY_FILE], novelty = _novelty(ensemble, parts, taxonomy)
-    on_test = ensemble.predict(parts.test.crops(recipe.input_px))
-    evaluation = _measured(spec, on_test.members, parts.test.labels)
+    spec = spec.model_copy(update={"ood": novelty})
+    save_bundle(partial, spec, contents)
+    finished = Ensemble(load_bundle(partial), precision=Precision.FP32, checked=False)
+    evaluation = _measured(spec, finished.predict(parts.test.crops(recipe.input_px)), parts.test.labels)
     training = spec.training.model_copy(update={"metrics": _metrics(evaluation)})
-    spec = spec.model_copy(update={"training": training, "ood": novelty})
+    spec = spec.model_copy(update={"training": training})
     contents[CARD_FILE] = _card(spec, evaluation, provenance, recipe).encode()
     save_tested(partial, spec, contents)
     take_place(partial, folder)
@@ -243,13 +245,13 @@ def _calibrated(spec: BundleSpec, found: Predictions, truth: NDArray[np.int64]) 
     )
 
 
-def _measured(spec: BundleSpec, members: NDArray[np.float32], truth: NDArray[np.int64]) -> Evaluation:
+def _measured(spec: BundleSpec, found: Predictions, truth: NDArray[np.int64]) -> Evaluation:
     data = LabelledPredictions(
         names=tuple(str(i) for i in range(len(truth))),
         taxonomy=spec.taxonomy,
         truth=truth.astype(np.intp),
-        mean=calibration.pool(members, spec.temperature).astype(np.float64),
-        members=members.astype(np.float64),
+        mean=found.mean.astype(np.float64),
+        members=found.members.astype(np.float64),
     )
     return evaluate_predictions(
         data, "cells held back", threshold=(spec.conformal.threshold, spec.conformal.coverage)

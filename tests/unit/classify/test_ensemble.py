@@ -14,6 +14,7 @@ from napari_deepheme.classify.network import build_network, features_and_logits,
 from napari_deepheme.classify.novelty import NoveltyReference
 from napari_deepheme.device import Device, Precision
 from napari_deepheme.errors import BundleError, OptionError
+from napari_deepheme.stats.calibration import pool
 
 FILES = ("member-0.safetensors", "member-1.safetensors", "self-test.png", "MODEL_CARD.md")
 
@@ -174,8 +175,17 @@ def test_a_bundle_that_knows_its_cells_tells_how_far_others_are(
     )
     save_bundle(folder, toy_bundle.spec.model_copy(update={"ood": novelty}), {})
     knowing = Ensemble(load_bundle(folder), Device.CPU)
-    alike, unlike = knowing.predict(many).distance, knowing.predict(crops).distance
-    assert unlike.min() > alike.max()
+    alike, unlike = knowing.predict(many), knowing.predict(crops)
+    assert unlike.distance.min() > alike.distance.max()
+    # a temperature that softens holds for all, one that sharpens only for cells like those that earned it
+    np.testing.assert_allclose(unlike.mean, pool(unlike.members, 1.5), atol=1e-6)
+    sharp = toy_bundle.spec.model_copy(update={"temperature": 0.5, "ood": novelty})
+    save_bundle(folder, sharp, {})
+    sharper = Ensemble(load_bundle(folder), Device.CPU, checked=False)
+    alike, unlike = sharper.predict(many), sharper.predict(crops)
+    assert alike.distance.max() < novelty.threshold < unlike.distance.min()
+    np.testing.assert_allclose(unlike.mean, pool(unlike.members, 1.0), atol=1e-6)
+    np.testing.assert_allclose(alike.mean, pool(alike.members, 0.5), atol=1e-6)
     (folder / "novelty.safetensors").write_bytes(content + b" ")
     with pytest.raises(BundleError, match="SHA-256 differs"):
         load_bundle(folder)
