@@ -38,7 +38,7 @@ PBC_MPP, MUNICH_MPP, SECOND_MPP = 0.20, 0.086, 0.0585
 SECOND_TIMES = 20
 # the Munich images are a little narrower than a crop; so many views of them would end before it does
 ARTEFACT_ZOOM = 1.16
-HELD_BACK, RENDERED, EPOCHS = 0.1, 320, 10
+HELD_BACK, RENDERED, EPOCHS = 0.1, 320, 6
 DATA = (
     "Acevedo et al. 2020 (Data in Brief, Mendeley Data snkd93bnjr), peripheral blood, a copy at half size "
     "without exact duplicates; Matek et al. 2021 (Blood 138:1917, TCIA 10.7937/TCIA.AXH3-T579), artefacts of "

@@ -47,11 +47,12 @@ class ViewOptions(BaseModel):
     recoloured : float
         Share of cells that take background and nuclear density of another cell.
     tinted : float
-        Share of cells of known box whose cytoplasm takes up more or less of the dyes.
+        Share of cells of known box whose cytoplasm takes up more or less of the dyes; none from elsewhere.
     moved : float
         Share of cells of known box that take the surroundings of another cell.
     contracted : float
-        Share of those that are smaller and denser there, as cells dry in the thick parts of a smear.
+        Share of those that are smaller and denser there, as cells dry in the thick parts of a smear; none of
+        those from elsewhere, which may be no cells.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -50,7 +50,8 @@ class Mixer:
         """
         images = self._recoloured(index, options, rng)
         boxed = self._has_box(index)
-        for taker in np.flatnonzero((rng.random(len(index)) < options.tinted) & boxed):
+        home = self.patches.home[index]  # what is from elsewhere may be no cell, with no cytoplasm to tint
+        for taker in np.flatnonzero((rng.random(len(index)) < options.tinted) & boxed & home):
             images[taker] = _tinted(images[taker], self._inside(self.patches.boxes[index[taker]]), rng)
         moved = np.flatnonzero((rng.random(len(index)) < options.moved) & boxed)
         if len(moved) == 0:
@@ -63,7 +64,7 @@ class Mixer:
         others = self._recoloured(donors, options, rng)
         for taker, other in zip(moved, others, strict=True):
             box = self.patches.boxes[index[taker]]
-            if rng.random() < options.contracted:
+            if home[taker] and rng.random() < options.contracted:
                 share = math.exp(rng.uniform(*_CONTRACTION))
                 images[taker], box = _contracted(images[taker], share, rng), box * share
             inside = self._inside(box)

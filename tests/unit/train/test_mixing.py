@@ -66,7 +66,7 @@ def test_tinted_cells_change_in_their_cytoplasm_alone():
 
 
 def test_contracted_cells_are_smaller_and_denser_among_surroundings_that_are_not():
-    cells = patches(n=60)
+    cells = patches(n=60, away_from=60)
     dark = [(mixed(cells, moved=1.0, contracted=share) < 0.5).all(dim=1) for share in (0.0, 1.0)]
     middle = slice(SIDE // 2 - 20, SIDE // 2 + 20)
     size, small = ((part[:, middle, middle].sum(dim=(1, 2)) / (np.pi * 16**2)) ** 0.5 for part in dark)
@@ -77,6 +77,15 @@ def test_contracted_cells_are_smaller_and_denser_among_surroundings_that_are_not
     centre = SIDE // 2
     assert (shrunken[:, :, centre, centre] <= plain[:, :, centre, centre] + 1e-5).all()
     assert (shrunken[:, :, centre, centre] < 0.9 * plain[:, :, centre, centre]).any()
+
+
+def test_what_is_from_elsewhere_is_neither_tinted_nor_contracted():
+    cells = patches(n=40, away_from=20)
+    middle = slice(SIDE // 2 - 12, SIDE // 2 + 12)
+    changed = mixed(cells, tinted=1.0, moved=1.0, contracted=1.0) != mixed(cells)
+    changed = changed[:, :, middle, middle].flatten(1).any(dim=1)
+    assert changed[:20].all()
+    assert not changed[20:].any()
 
 
 def test_cells_keep_their_middle_when_their_surroundings_change():
