@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from io import BytesIO
 
 import numpy as np
@@ -151,14 +150,13 @@ class Ensemble:
 
     def _batch(self, crops: torch.Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         images = (self._in_colours_known(crops.float() / 255) - self._mean) / self._std
-        probabilities, features = [], []
-        for number, magnification in enumerate(self.spec.magnifications):
-            seen = _view(images, magnification, number).contiguous(memory_format=torch.channels_last)
-            with self._inference.precisely():
-                outputs = [features_and_logits(member, seen) for member in self._members]
-            features.append(torch.stack([each.float() for each, _ in outputs]))
-            probabilities.append(torch.stack([self._probabilities(each.float()) for _, each in outputs]))
-        return _mean(probabilities), _mean(features)
+        views = [_view(images, size, number) for number, size in enumerate(self.spec.magnifications)]
+        with self._inference.precisely():
+            outputs = [[features_and_logits(member, view) for member in self._members] for view in views]
+        features = torch.stack([torch.stack([each for each, _ in seen]) for seen in outputs])
+        logits = torch.stack([torch.stack([each for _, each in seen]) for seen in outputs])
+        probabilities = self._probabilities(logits.float()).mean(dim=0)
+        return probabilities.cpu().numpy(), features.float().mean(dim=0).cpu().numpy()
 
     def _in_colours_known(self, images: torch.Tensor) -> torch.Tensor:
         if self._stain is None:
@@ -170,10 +168,10 @@ class Ensemble:
 
     def _probabilities(self, logits: torch.Tensor) -> torch.Tensor:
         if self.spec.head is Head.SOFTMAX:
-            return logits.softmax(dim=1)
+            return logits.softmax(dim=-1)
         # independent scores, brought to one sum; a softmax of them would flatten every difference
         scores = logits.sigmoid()
-        return scores / scores.sum(dim=1, keepdim=True)
+        return scores / scores.sum(dim=-1, keepdim=True)
 
     def test_values(self, image: NDArray[np.uint8]) -> tuple[float, ...]:
         """What the self-test compares: a crop's probabilities at the bundle's temperature."""
@@ -192,20 +190,16 @@ class Ensemble:
             )
 
 
-def _mean(views: Sequence[torch.Tensor]) -> NDArray[np.float32]:
-    mean: NDArray[np.float32] = torch.stack(list(views)).mean(dim=0).cpu().numpy()
-    return mean
-
-
 def _view(images: torch.Tensor, magnification: float, number: int) -> torch.Tensor:
     """Images (n, 3, p, p) enlarged about their middle, the edge repeated beyond it, and turned over."""
     px = images.shape[-1]
     side = 2 * round(px * magnification / 2)
     if side != px:
-        images = interpolate(images, size=(side, side), mode="bilinear", antialias=True)
+        images = interpolate(images, size=(side, side), mode="bilinear", antialias=side < px)
     if side < px:
         images = pad(images, ((px - side) // 2,) * 4, mode="replicate")
     elif side > px:
         inner = slice((side - px) // 2, (side + px) // 2)
         images = images[..., inner, inner]
-    return (images, images.flip(3), images.flip(2), images.transpose(2, 3))[number % 4]
+    turned = (images, images.flip(3), images.flip(2), images.transpose(2, 3))[number % 4]
+    return turned.contiguous(memory_format=torch.channels_last)  # what networks are fastest on
