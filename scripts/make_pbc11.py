@@ -2,10 +2,10 @@
 
     python scripts/make_pbc11.py --work /tmp/pbc11 --start MEMBER.safetensors
 
-Recipe ``small``. Version 5 was started from the last member of version 4 (commit a8e3200): first two cycles
-of ten epochs in which artefacts were contracted as cells are, then from the second of them the three cycles of
-six that are its members. Ten per cent of the training cells are held back for calibration; ``pbc/val`` is only
-looked at for the figures on the model card. Run it again and it goes on.
+Recipe ``small``. Version 5 was started from the last member of version 4 (commit a8e3200): first two
+cycles of ten epochs in which artefacts were contracted as cells are, then from the second of them the three
+cycles of six that are its members. Ten per cent of the training cells are held back for calibration;
+``pbc/val`` is only looked at for the figures on the model card. Run it again and it goes on.
 """
 
 from __future__ import annotations
