@@ -146,9 +146,10 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _merged(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """``changes`` over ``values``, tables key by key."""
+    """``changes`` over ``values``, tables key by key; an empty one takes the place of what was there."""
     merged = dict(values)
     for key, value in changes.items():
         old = merged.get(key)
-        merged[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+        both = isinstance(old, dict) and isinstance(value, dict)
+        merged[key] = _merged(old, value) if both and value else value
     return merged

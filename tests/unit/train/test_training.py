@@ -248,6 +248,13 @@ def test_a_recipe_is_changed_key_by_key_and_nonsense_is_refused(tmp_path):
         read_recipe("large")
 
 
+def test_rare_classes_of_a_recipe_can_be_changed_and_taken_out(tmp_path):
+    changes = tmp_path / "changes.toml"
+    for text, rare in (("rare = { M1 = 0.02 }", {"U1": 0.01, "M1": 0.02}), ("rare = {}", {})):
+        changes.write_text(text)
+        assert read_recipe("small", changes).rare == rare
+
+
 def test_the_published_recipes_are_as_published():
     deepheme, preprint, munich = (read_recipe(name) for name in ("deepheme", "preprint", "munich"))
     assert (deepheme.architecture.name, deepheme.cycles, deepheme.epochs) == ("resnext50_32x4d", 5, 20)
