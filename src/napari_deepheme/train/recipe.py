@@ -150,6 +150,6 @@ def _merged(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     merged = dict(values)
     for key, value in changes.items():
         old = merged.get(key)
-        both = isinstance(old, dict) and isinstance(value, dict)
-        merged[key] = _merged(old, value) if both and value else value
+        within = isinstance(old, dict) and isinstance(value, dict) and len(value) > 0
+        merged[key] = _merged(merged[key], value) if within else value
     return merged
