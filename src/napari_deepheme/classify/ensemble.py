@@ -15,7 +15,7 @@ from napari_deepheme.classify.bundle import Bundle, Head
 from napari_deepheme.classify.mixture import class_mixture, in_mixture
 from napari_deepheme.classify.network import features_and_logits, load_member
 from napari_deepheme.classify.novelty import NoveltyReference
-from napari_deepheme.classify.stain import stain_colours, stain_map
+from napari_deepheme.classify.stain import StainColours, stain_colours, stain_maps
 from napari_deepheme.device import Device, Precision
 from napari_deepheme.errors import BundleError
 from napari_deepheme.inference import Inference
@@ -62,7 +62,7 @@ class Ensemble:
         )
         self.device = self._inference.device
         self._members = [load_member(bundle, member, self.device) for member in bundle.spec.members]
-        self._stain: torch.Tensor | None = None
+        self._stain: StainColours | None = None
         self.mixture: NDArray[np.float64] | None = None
         """Share of each class that calls reckon with; None: as learned."""
         self._novelty = None
@@ -93,10 +93,7 @@ class Ensemble:
             False, and colours are taken as they are, if the crops do not show those of the slide or the
             model has none to match.
         """
-        own = stain_colours(crops) if self.spec.stain else None
-        self._stain = None
-        if own is not None and self.spec.stain is not None:
-            self._stain = torch.from_numpy(stain_map(own, self.spec.stain)).to(self.device)
+        self._stain = stain_colours(crops) if self.spec.stain else None
         return self._stain is not None
 
     def match_mixture(self, crops: NDArray[np.uint8]) -> None:
@@ -149,7 +146,7 @@ class Ensemble:
         return probabilities, features
 
     def _batch(self, crops: torch.Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        images = (self._in_colours_known(crops.float() / 255) - self._mean) / self._std
+        images = (self._in_colours_known(crops) - self._mean) / self._std
         views = [_view(images, size, number) for number, size in enumerate(self.spec.magnifications)]
         with self._inference.precisely():
             outputs = [[features_and_logits(member, view) for member in self._members] for view in views]
@@ -158,12 +155,14 @@ class Ensemble:
         probabilities = self._probabilities(logits.float()).mean(dim=0)
         return probabilities.cpu().numpy(), features.float().mean(dim=0).cpu().numpy()
 
-    def _in_colours_known(self, images: torch.Tensor) -> torch.Tensor:
-        if self._stain is None:
-            return images
-        density = -torch.log((images * 255 + 1) / 256)
-        turn, shift = self._stain[:, :3], self._stain[:, 3].view(1, 3, 1, 1)
-        density = torch.einsum("cd,ndhw->nchw", turn, density) + shift
+    def _in_colours_known(self, crops: torch.Tensor) -> torch.Tensor:
+        """Crops (n, 3, p, p) of uint8 as the model is to see them, 0 to 1."""
+        if self._stain is None or self.spec.stain is None:
+            return crops.float() / 255
+        seen = crops.permute(0, 2, 3, 1).cpu().numpy()
+        maps = torch.from_numpy(stain_maps(seen, self._stain, self.spec.stain)).to(self.device)
+        density = -torch.log((crops.float() + 1) / 256).flatten(2)
+        density = torch.baddbmm(maps[..., 3:], maps[..., :3], density).view(crops.shape)
         return ((torch.exp(-density) * 256 - 1) / 255).clamp(0, 1)
 
     def _probabilities(self, logits: torch.Tensor) -> torch.Tensor:

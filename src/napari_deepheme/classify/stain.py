@@ -2,7 +2,9 @@
 
 Every smear holds three colours that can be known without knowing its cells: the empty glass, the red cells
 and the nuclei. A linear map of optical densities takes those of the slide to the model's (the idea of
-Reinhard 2001 and Macenko 2009, with landmarks in place of statistics of the whole image).
+Reinhard 2001 and Macenko 2009, with landmarks in place of statistics of the whole image). The hue of nuclei
+is taken from each cell: it hardly depends on the class, but on the thickness of the smear, the lamp, and the
+slide, where pictures of several come as one.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ Densities = tuple[float, float, float]
 
 FEWEST_CROPS = 16
 _CENTRE, _FEWEST_PX = 0.375, 50
+_STRIDE = 2  # of the pixels that glass and nuclei are measured on
+_PALEST = 0.5  # of the density of nuclei; what is paler has none, and red cells reach 0.6
 # sine of the angle between the densities of red cells and nuclei; below it they are one stain
 _LEAST_CONTRAST = 0.1
 
@@ -52,8 +56,7 @@ def stain_colours(crops: NDArray[np.uint8]) -> StainColours | None:
     """
     if len(crops) < FEWEST_CROPS:
         return None
-    found = [_colours(crop) for crop in crops]
-    glass, nucleus = (np.median([each[i] for each in found], axis=0) for i in (0, 1))
+    glass, nucleus = (np.median(each, axis=0) for each in _glass_and_nuclei(crops))
     share_of_red = nucleus[0] / nucleus.sum()
     red = [pixels for crop in crops if len(pixels := _red_cells(crop, glass, nucleus, share_of_red))]
     if len(red) < FEWEST_CROPS:
@@ -69,30 +72,50 @@ def stain_colours(crops: NDArray[np.uint8]) -> StainColours | None:
     )
 
 
-def stain_map(own: StainColours, wanted: StainColours) -> NDArray[np.float32]:
-    """Matrix (3, 4) from densities and 1 to densities: ``own`` colours become ``wanted``."""
-    turn = _basis(wanted) @ np.linalg.inv(_basis(own))
-    shift = np.array(wanted.glass) - turn @ np.array(own.glass)
-    return np.column_stack([turn, shift]).astype(np.float32)
+def stain_maps(crops: NDArray[np.uint8], own: StainColours, wanted: StainColours) -> NDArray[np.float32]:
+    """What brings crops (n, h, w, 3) of a slide with ``own`` colours to the ``wanted`` ones.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, 3, 4)
+        Matrices from densities and 1 to densities. They differ where nuclei differ in hue.
+    """
+    nucleus = np.array(own.nucleus)
+    full = np.linalg.norm(nucleus)
+    _, nuclei = _glass_and_nuclei(crops)
+    length = np.linalg.norm(nuclei, axis=1, keepdims=True)
+    hues = nuclei / np.maximum(length, np.finfo(np.float32).tiny)
+    # a crop whose densest matter is pale, or of another colour than nuclei, has the slide's
+    cosine = nucleus @ own.red_cell / full / np.linalg.norm(own.red_cell)
+    halfway = np.sqrt((1 + cosine) / 2)
+    known = (length[:, 0] > _PALEST * full) & (hues @ nucleus / full > halfway)
+    nuclei = np.where(known[:, None], hues * full, nucleus)
+    basis: NDArray[np.float64] = _basis(own.red_cell, nuclei)
+    turns = _basis(wanted.red_cell, np.array([wanted.nucleus])) @ np.linalg.inv(basis)
+    shifts = np.array(wanted.glass) - turns @ np.array(own.glass)
+    return np.concatenate([turns, shifts[..., None]], axis=2).astype(np.float32)
 
 
 def _density(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    density: NDArray[np.float32] = -np.log((image.reshape(-1, 3).astype(np.float32) + 1) / 256)
+    density: NDArray[np.float32] = -np.log((image.astype(np.float32) + 1) / 256)
     return density
 
 
-def _colours(crop: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Glass, and the densest twentieth of what lies over it."""
-    density = _density(crop)
-    glass = np.quantile(density, 0.1, axis=0)
-    over = density - glass
-    total = over.sum(axis=1)
-    return glass, over[total >= np.quantile(total, 0.95)].mean(axis=0)
+def _glass_and_nuclei(crops: NDArray[np.uint8]) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Of each crop the glass, and the densest twentieth of what lies over it; shape (n, 3) each."""
+    density = _density(crops[:, ::_STRIDE, ::_STRIDE])
+    density = density.reshape(len(crops), -1, 3)
+    glass = np.quantile(density, 0.1, axis=1)
+    over = density - glass[:, None].astype(np.float32)
+    total = over.sum(axis=2)
+    densest = total >= np.quantile(total, 0.95, axis=1, keepdims=True)
+    nuclei = (over * densest[..., None]).sum(axis=1, dtype=np.float64) / densest.sum(axis=1, keepdims=True)
+    return glass, nuclei
 
 
 def _red_cells(
-    crop: NDArray[np.uint8], glass: NDArray[np.float32], nucleus: NDArray[np.float32], share_of_red: float
-) -> NDArray[np.float32]:
+    crop: NDArray[np.uint8], glass: NDArray[np.floating], nucleus: NDArray[np.floating], share_of_red: float
+) -> NDArray[np.floating]:
     """Median over the pixels around the cell that are stained, lightly, and not as blue as the nuclei."""
     height, width = crop.shape[:2]
     y, x = np.ogrid[:height, :width]
@@ -102,11 +125,11 @@ def _red_cells(
     full = nucleus.sum()
     lightly = (total > 0.12 * full) & (total < 0.6 * full)
     red = over[lightly & (over[:, 0] < 0.97 * share_of_red * total)]
-    return np.median(red, axis=0) if len(red) > _FEWEST_PX else np.empty(0, np.float32)
+    return np.median(red, axis=0) if len(red) > _FEWEST_PX else np.empty(0)
 
 
-def _basis(colours: StainColours) -> NDArray[np.float64]:
-    """Red cells, nuclei, and what is neither, as columns."""
-    red_cell, nucleus = np.array(colours.red_cell), np.array(colours.nucleus)
-    neither = np.cross(nucleus, red_cell)
-    return np.stack([red_cell, nucleus, neither / np.linalg.norm(neither) * np.linalg.norm(nucleus)], axis=1)
+def _basis(red_cell: Densities, nuclei: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Red cells, nuclei (n, 3), and what is neither, as columns: shape (n, 3, 3)."""
+    neither = np.cross(nuclei, red_cell)
+    neither *= np.linalg.norm(nuclei, axis=1, keepdims=True) / np.linalg.norm(neither, axis=1, keepdims=True)
+    return np.stack([np.broadcast_to(red_cell, nuclei.shape), nuclei, neither], axis=2)
