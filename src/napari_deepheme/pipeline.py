@@ -163,7 +163,7 @@ class _Run:
         self.stain_matched = self.ensemble.match_stain(cells)
         if not self.stain_matched and len(cells):
             self.warnings += (
-                "The slide's stain could not be measured (too few cells or no red cells): its colours are "
+                "The slide's stain could not be measured (no red cells around its cells): its colours are "
                 "shown to the model as they are.",
             )
 

@@ -235,7 +235,7 @@ def test_a_pale_slide_is_called_as_the_same_slide_well_stained(smear_path, match
     assert off[True] < 0.5 * off[False]
 
 
-def test_a_slide_with_too_few_cells_to_measure_the_stain_on_says_so(matching_bundle, tmp_path):
+def test_a_slide_without_red_cells_to_measure_the_stain_on_says_so(matching_bundle, tmp_path):
     field = np.full((600, 600, 3), (250, 230, 205), np.uint8)
     rows, columns = disk((300, 300), 18)
     field[rows, columns] = (85, 55, 120)

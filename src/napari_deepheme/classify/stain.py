@@ -15,7 +15,6 @@ from pydantic import BaseModel, ConfigDict
 
 Densities = tuple[float, float, float]
 
-FEWEST_CROPS = 16
 _CENTRE, _FEWEST_PX = 0.375, 50
 _STRIDE = 2  # of the pixels that glass and nuclei are measured on
 _PALEST = 0.5  # of the density of nuclei; what is paler has none, and red cells reach 0.6
@@ -51,15 +50,14 @@ def stain_colours(crops: NDArray[np.uint8]) -> StainColours | None:
     Returns
     -------
     StainColours or None
-        None from fewer than 16 crops, from fewer than 16 that show red cells, or where red cells and nuclei
-        have one colour.
+        None if there are no crops, none shows red cells, or red cells and nuclei have one colour. A single
+        cell is enough, for a field of view often has no more.
     """
-    if len(crops) < FEWEST_CROPS:
+    if not len(crops):
         return None
     glass, nucleus = (np.median(each, axis=0) for each in _glass_and_nuclei(crops))
-    share_of_red = nucleus[0] / nucleus.sum()
-    red = [pixels for crop in crops if len(pixels := _red_cells(crop, glass, nucleus, share_of_red))]
-    if len(red) < FEWEST_CROPS:
+    red = [pixels for crop in crops if len(pixels := _red_cells(crop, glass, nucleus))]
+    if not red:
         return None
     red_cell = np.median(red, axis=0)
     sine = np.linalg.norm(np.cross(nucleus, red_cell)) / np.linalg.norm(nucleus) / np.linalg.norm(red_cell)
@@ -103,8 +101,8 @@ def _density(image: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 def _glass_and_nuclei(crops: NDArray[np.uint8]) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """Of each crop the glass, and the densest twentieth of what lies over it; shape (n, 3) each."""
-    density = _density(crops[:, ::_STRIDE, ::_STRIDE])
-    density = density.reshape(len(crops), -1, 3)
+    some = crops[:, ::_STRIDE, ::_STRIDE]
+    density = _density(some).reshape(len(some), some.shape[1] * some.shape[2], 3)
     glass = np.quantile(density, 0.1, axis=1)
     over = density - glass[:, None].astype(np.float32)
     total = over.sum(axis=2)
@@ -114,7 +112,7 @@ def _glass_and_nuclei(crops: NDArray[np.uint8]) -> tuple[NDArray[np.floating], N
 
 
 def _red_cells(
-    crop: NDArray[np.uint8], glass: NDArray[np.floating], nucleus: NDArray[np.floating], share_of_red: float
+    crop: NDArray[np.uint8], glass: NDArray[np.floating], nucleus: NDArray[np.floating]
 ) -> NDArray[np.floating]:
     """Median over the pixels around the cell that are stained, lightly, and not as blue as the nuclei."""
     height, width = crop.shape[:2]
@@ -124,7 +122,7 @@ def _red_cells(
     total = over.sum(axis=1)
     full = nucleus.sum()
     lightly = (total > 0.12 * full) & (total < 0.6 * full)
-    red = over[lightly & (over[:, 0] < 0.97 * share_of_red * total)]
+    red = over[lightly & (over[:, 0] * full < 0.97 * nucleus[0] * total)]
     return np.median(red, axis=0) if len(red) > _FEWEST_PX else np.empty(0)
 
 

@@ -259,6 +259,6 @@ def _warnings(
         )
     if options.match_stain and spec.stain is not None and not found.stain_matched:
         warnings.append(
-            "The stain could not be measured (too few cells or no red cells): colours are as they are."
+            "The stain could not be measured (no red cells around the cells): colours are as they are."
         )
     return tuple(warnings)

@@ -73,8 +73,16 @@ def test_what_is_no_nucleus_is_shown_as_the_slide_is(nucleus):
     assert turns[0] == pytest.approx(turns[1], abs=0.02)
 
 
-def test_too_few_cells_or_none_red_or_a_grey_image_measure_nothing():
-    assert stain_colours(crops(HOME, 15)) is None
+def test_no_cells_have_no_maps():
+    assert stain_maps(crops(PALE, 0), PALE, HOME).shape == (0, 3, 4)
+
+
+def test_a_single_cell_tells_the_colours_of_its_field():
+    assert stain_colours(crops(PALE, 1)) == stain_colours(crops(PALE))
+
+
+def test_no_cells_or_none_red_or_a_grey_image_measure_nothing():
+    assert stain_colours(crops(HOME, 0)) is None
     bare = HOME.model_copy(update={"red_cell": (0.0, 0.0, 0.0)})
     assert stain_colours(crops(bare)) is None
     grey = StainColours(glass=(0.1,) * 3, red_cell=(0.3,) * 3, nucleus=(1.0,) * 3)

@@ -220,7 +220,9 @@ def test_folders_the_model_has_no_class_for_are_left_out_when_asked(labelled, to
     assert found.warnings == ("2 images of BLA are left out: the model has no such class",)
 
 
-def test_too_few_images_to_measure_the_stain_are_said(labelled, toy_bundle_folder, tmp_path):
+def test_images_without_red_cells_to_measure_the_stain_on_are_said(labelled, toy_bundle_folder, tmp_path):
+    for file in labelled.rglob("*.png"):
+        Image.new("RGB", (120, 120), (250, 230, 205)).save(file)
     stained = tmp_path / "stained"
     shutil.copytree(toy_bundle_folder, stained)
     spec = json.loads((stained / "bundle.json").read_text())

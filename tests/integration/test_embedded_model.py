@@ -1,0 +1,81 @@
+"""What ``pbc-11`` is trusted with; ``python -m benchmarks.transfer`` measures the same on more cells."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from napari_deepheme import AnalysisOptions, Device, analyse, drain, load_bundle, open_slide
+from napari_deepheme.classify.ensemble import Ensemble
+from napari_deepheme.sample_data import SAMPLE_SLIDE, SAMPLE_TRUTH
+from napari_deepheme.train.folders import read_crop
+from napari_deepheme.train.recipe import read_recipe
+
+COARSE = {
+    "NEUTROPHIL": ("M5", "M6"),
+    "EOSINOPHIL": ("E4",),
+    "BASOPHIL": ("B2",),
+    "LYMPHOCYTE": ("L2",),
+    "MONOCYTE": ("MO2",),
+}
+
+
+@pytest.fixture(scope="module")
+def ensemble() -> Ensemble:
+    return Ensemble(load_bundle("pbc-11"), Device.CPU)
+
+
+def test_it_is_what_the_small_recipe_makes(ensemble):
+    recipe = read_recipe("small")
+    assert ensemble.spec.magnifications == recipe.magnifications == (1.1, 0.9)
+    assert ensemble.spec.architecture == recipe.architecture
+
+
+def test_cells_of_the_sample_slide_are_found_and_called():
+    truth = pd.read_csv(SAMPLE_TRUTH)
+    with open_slide(SAMPLE_SLIDE) as slide:
+        options = AnalysisOptions(target_cells=0, device=Device.CPU)
+        analysis = drain(analyse(slide, load_bundle("pbc-11"), options))
+    codes = np.array(analysis.bundle.taxonomy.codes)
+    calls = codes[analysis.predictions.mean.argmax(axis=1)]
+    gaps = analysis.cells.yx[:, None] - truth[["y_px", "x_px"]].to_numpy()
+    inside = (np.abs(gaps) <= truth[["height_px", "width_px"]].to_numpy() / 2).all(axis=2)
+    assert len(analysis.cells) == pytest.approx(len(truth), rel=0.01)
+    found = inside.any(axis=0)
+    assert found.mean() >= 0.99
+    nearest = np.abs(gaps).sum(axis=2).argmin(axis=0)
+    assert (calls[nearest] == truth["deepheme_code"])[found].mean() >= 0.97
+
+
+def test_cells_of_its_own_laboratory_are_called(ensemble, shared: Path):
+    spec = ensemble.spec
+    folders = sorted((shared / "pbc" / "val").iterdir())
+    files = [file for folder in folders for file in sorted(folder.glob("*.jpg"))[:40]]
+    crops = np.stack([read_crop(file, 0.20, spec) for file in files])
+    truth = [spec.taxonomy.resolve([file.parent.name])[0] for file in files]
+    assert ensemble.match_stain(crops)
+    calls = np.array(spec.taxonomy.codes)[ensemble.predict(crops).mean.argmax(axis=1)]
+    assert np.mean(calls == truth) >= 0.88
+
+
+def test_cells_of_another_laboratory_are_called_once_its_stain_is_matched(ensemble, shared: Path):
+    folder, spec = shared / "fields" / "bccd", ensemble.spec
+    boxes = pd.read_csv(folder / "boxes.csv").query("label == 'WBC'")
+    area = (boxes["xmax"] - boxes["xmin"]) * (boxes["ymax"] - boxes["ymin"])
+    largest = boxes.loc[area.groupby(boxes["image"]).idxmax()].set_index("image")
+    crops, truth = [], []
+    for row in pd.read_csv(folder / "classes.csv").itertuples():
+        box = largest.loc[row.image]
+        middle = (box["ymin"] + box["ymax"]) / 2, (box["xmin"] + box["xmax"]) / 2
+        with open_slide(folder / row.image, mpp=0.07) as field:
+            crops.append(field.read(middle, (spec.input_px, spec.input_px), spec.mpp))
+        truth.append(row[2])
+    right = {}
+    for matched in (False, True):
+        if matched:
+            assert ensemble.match_stain(np.stack(crops))
+        calls = np.array(spec.taxonomy.codes)[ensemble.predict(np.stack(crops)).mean.argmax(axis=1)]
+        right[matched] = np.mean([call in COARSE[name] for call, name in zip(calls, truth, strict=True)])
+    assert right[True] >= 0.75
+    assert right[True] >= right[False] + 0.08
