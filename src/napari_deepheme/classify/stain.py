@@ -105,9 +105,10 @@ def _glass_and_nuclei(crops: NDArray[np.uint8]) -> tuple[NDArray[np.floating], N
     density = _density(some).reshape(len(some), some.shape[1] * some.shape[2], 3)
     glass = np.quantile(density, 0.1, axis=1)
     over = density - glass[:, None].astype(np.float32)
-    total = over.sum(axis=2)
+    total = np.einsum("nkc->nk", over)  # several times as fast as sum(axis=2)
     densest = total >= np.quantile(total, 0.95, axis=1, keepdims=True)
-    nuclei = (over * densest[..., None]).sum(axis=1, dtype=np.float64) / densest.sum(axis=1, keepdims=True)
+    weights = densest / densest.sum(axis=1, keepdims=True)
+    nuclei = np.einsum("nkc,nk->nc", over, weights)
     return glass, nuclei
 
 
