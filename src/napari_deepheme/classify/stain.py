@@ -20,6 +20,7 @@ _STRIDE = 2  # of the pixels that glass and nuclei are measured on
 _PALEST = 0.5  # of the density of nuclei; what is paler has none, and red cells reach 0.6
 # sine of the angle between the densities of red cells and nuclei; below it they are one stain
 _LEAST_CONTRAST = 0.1
+_LEAST_SHOWN = 1 / 16  # of the crops must show red cells; what few show may be anything
 
 
 class StainColours(BaseModel):
@@ -50,14 +51,14 @@ def stain_colours(crops: NDArray[np.uint8]) -> StainColours | None:
     Returns
     -------
     StainColours or None
-        None if there are no crops, none shows red cells, or red cells and nuclei have one colour. A single
-        cell is enough, for a field of view often has no more.
+        None if there are no crops, fewer than one in 16 show red cells, or red cells and nuclei have one
+        colour. A single crop is enough, for a field of view often has no more.
     """
     if not len(crops):
         return None
     glass, nucleus = (np.median(each, axis=0) for each in _glass_and_nuclei(crops))
     red = [pixels for crop in crops if len(pixels := _red_cells(crop, glass, nucleus))]
-    if not red:
+    if not red or len(red) < _LEAST_SHOWN * len(crops):
         return None
     red_cell = np.median(red, axis=0)
     sine = np.linalg.norm(np.cross(nucleus, red_cell)) / np.linalg.norm(nucleus) / np.linalg.norm(red_cell)

@@ -85,5 +85,7 @@ def test_no_cells_or_none_red_or_a_grey_image_measure_nothing():
     assert stain_colours(crops(HOME, 0)) is None
     bare = HOME.model_copy(update={"red_cell": (0.0, 0.0, 0.0)})
     assert stain_colours(crops(bare)) is None
+    assert stain_colours(np.concatenate([crops(bare, 40), crops(HOME, 2)])) is None
+    assert stain_colours(np.concatenate([crops(bare, 40), crops(HOME, 3)])) is not None
     grey = StainColours(glass=(0.1,) * 3, red_cell=(0.3,) * 3, nucleus=(1.0,) * 3)
     assert stain_colours(crops(grey)) is None
