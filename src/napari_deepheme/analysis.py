@@ -30,7 +30,8 @@ class AnalysisOptions:
     precision : Precision
         In what they reckon.
     batch_size : int
-        Crops per pass through the classifier; of tiles the detector takes as many as have their pixels.
+        Crops per pass through the classifier, on the CPU of each core; of tiles the detector takes as many as
+        have their pixels.
     match_stain : bool
         Whether crops take the colours the model was trained on, measured on cells from all over the slide.
     match_mixture : bool

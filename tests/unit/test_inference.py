@@ -1,3 +1,5 @@
+from threading import Barrier, current_thread
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,17 @@ FAULTS = [
     RuntimeError("MPS backend out of memory (MPS allocated …)"),
     RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
 ]
+
+
+@pytest.fixture
+def cores(monkeypatch):
+    """How many of its processors torch may use; one, unless a test takes more."""
+
+    def take(n: int) -> None:
+        monkeypatch.setattr(torch, "get_num_threads", lambda: n)
+
+    take(1)
+    return take
 
 
 def inference(batch_px: int = 0, precision: Precision = Precision.FP32) -> Inference:
@@ -31,17 +44,17 @@ def first_values(batch: torch.Tensor) -> list[int]:
     ("batch_px", "batches"),
     [(40, [[0, 1], [2, 3], [4]]), (59, [[0, 1], [2, 3], [4]]), (99, [[0, 1, 2, 3], [4]])],
 )
-def test_a_batch_holds_as_many_images_as_have_its_pixels(batch_px, batches):
+def test_a_batch_holds_as_many_images_as_have_its_pixels(batch_px, batches, cores):
     assert inference(batch_px).run(images(5), first_values) == batches
 
 
-def test_larger_images_go_one_at_a_time_and_none_still_has_an_answer():
+def test_larger_images_go_one_at_a_time_and_none_still_has_an_answer(cores):
     assert inference(3).run(images(2), first_values) == [[0], [1]]
     assert inference(40).run(images(0), first_values) == [[]]
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=["cuda", "mps", "cpu"])
-def test_out_of_memory_halves_the_batch_for_good_and_loses_nothing(fault):
+def test_out_of_memory_halves_the_batch_for_good_and_loses_nothing(fault, cores):
     tight = inference(160)
 
     def run(batch: torch.Tensor) -> list[int]:
@@ -51,6 +64,30 @@ def test_out_of_memory_halves_the_batch_for_good_and_loses_nothing(fault):
 
     assert tight.run(images(5), run) == [[0, 1], [2, 3], [4]]
     assert tight.batch_px == 40
+
+
+def test_on_the_cpu_every_core_has_its_share_and_the_order_stays(cores, monkeypatch):
+    monkeypatch.setattr("napari_deepheme.inference._SHARE_PX", 40)
+    cores(3)
+    assert inference(200).run(images(8), first_values) == [[0, 1, 2], [3, 4, 5], [6, 7]]
+    assert inference(40).run(images(5), first_values) == [[0, 1], [2, 3], [4]]
+    assert inference(200).run(images(3), first_values) == [[0, 1], [2]]  # less is not worth the call
+    assert inference(200).run(images(0), first_values) == [[]]
+
+
+def test_batches_run_at_once_each_on_one_core_and_other_threads_keep_theirs(monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    both = inference(40)
+    monkeypatch.undo()
+    here, together = torch.get_num_threads(), Barrier(2, timeout=60)
+
+    def run(batch: torch.Tensor) -> tuple[str, int]:
+        together.wait()  # for ever, if one batch waited for the other
+        torch.zeros(256, 256) @ torch.zeros(256, 256)
+        return current_thread().name, torch.get_num_threads()
+
+    assert sorted(both.run(images(4), run)) == [("deepheme-core_0", 1), ("deepheme-core_1", 1)]
+    assert torch.get_num_threads() == here
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=["cuda", "mps", "cpu"])

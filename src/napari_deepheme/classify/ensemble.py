@@ -35,7 +35,7 @@ class Ensemble:
     precision : Precision
         ``auto`` takes bfloat16 where it is fast, if the bundle says that its calls bear it.
     batch_size : int
-        Crops per pass; halved for good when the device runs out of memory.
+        Crops per pass, on the CPU of each core; halved for good when the device runs out of memory.
     checked : bool
         Whether the self-test must pass; only who makes a bundle goes without.
 
@@ -52,7 +52,7 @@ class Ensemble:
         bundle: Bundle,
         device: Device = Device.AUTO,
         precision: Precision = Precision.AUTO,
-        batch_size: int = 128,
+        batch_size: int = 64,
         *,
         checked: bool = True,
     ) -> None:
@@ -147,13 +147,16 @@ class Ensemble:
 
     def _batch(self, crops: torch.Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         images = (self._in_colours_known(crops) - self._mean) / self._std
-        views = [_view(images, size, number) for number, size in enumerate(self.spec.magnifications)]
+        sizes = self.spec.magnifications
+        views = torch.cat([_view(images, size, number) for number, size in enumerate(sizes)])
         with self._inference.precisely():
-            outputs = [[features_and_logits(member, view) for member in self._members] for view in views]
-        features = torch.stack([torch.stack([each for each, _ in seen]) for seen in outputs])
-        logits = torch.stack([torch.stack([each for _, each in seen]) for seen in outputs])
-        probabilities = self._probabilities(logits.float()).mean(dim=0)
-        return probabilities.cpu().numpy(), features.float().mean(dim=0).cpu().numpy()
+            outputs = [features_and_logits(member, views) for member in self._members]
+        features, logits = (
+            torch.stack(each).float().view(len(each), len(sizes), len(images), each[0].shape[1])
+            for each in zip(*outputs, strict=True)
+        )
+        probabilities = self._probabilities(logits).mean(dim=1)
+        return probabilities.cpu().numpy(), features.mean(dim=1).cpu().numpy()
 
     def _in_colours_known(self, crops: torch.Tensor) -> torch.Tensor:
         """Crops (n, 3, p, p) of uint8 as the model is to see them, 0 to 1."""
