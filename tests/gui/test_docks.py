@@ -106,6 +106,25 @@ def test_classify_a_slide_and_read_the_summary(with_slide, smear_path, toy_bundl
     assert "knows no blasts" in with_slide.classify.model_box.line.text()
 
 
+def test_what_is_matched_can_be_switched_off_and_the_summary_says_so(with_slide):
+    box = with_slide.classify.advanced_box
+    assert not box.isExpanded()
+    assert box.applied(AnalysisOptions(target_cells=7)) == AnalysisOptions(target_cells=7)
+    box.expand()
+    with_slide.classify.model_box.combo.setCurrentIndex(0)  # the embedded one; the toy knows nothing to match
+    with_slide.run()
+    with_slide.wait(lambda: "slide: stain, mixture of classes" in with_slide.summary.header.text())
+    box.stain_check.setChecked(False)
+    box.mixture_check.setChecked(False)
+    box.precision_combo.setCurrentText("fp16")
+    box.device_combo.setCurrentText("cpu")
+    with_slide.run()
+    assert "Precision fp16 needs a GPU" in with_slide.classify.status.text()
+    box.precision_combo.setCurrentText("fp32")
+    with_slide.run()
+    with_slide.wait(lambda: "matched to the slide: nothing" in with_slide.summary.header.text())
+
+
 def test_cancel_answers_at_once_and_keeps_the_cells(with_slide, endless):
     dock = with_slide.classify
     with_slide.click(dock.run_button)

@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QFormLayout, QLabel, QProgressBar, QSpinBox, QVBoxLay
 from napari_deepheme.analysis import AnalysisOptions
 from napari_deepheme.errors import DeepHemeError, ScaleError
 from napari_deepheme.jobs import Progress
+from napari_deepheme.ui.advanced_box import AdvancedBox
 from napari_deepheme.ui.appearance import ZoomFollower
 from napari_deepheme.ui.cells_box import CellsBox
 from napari_deepheme.ui.model_box import ModelBox
@@ -57,7 +58,7 @@ class ClassifyDock(QWidget):
         self._viewer = viewer
         self.slide_box, self.model_box = SlideBox(viewer), ModelBox()
         self.where_box, self.cells_box = WhereBox(viewer, self.show_fields), CellsBox(viewer)
-        self.target_spin = _target_spin()
+        self.target_spin, self.advanced_box = _target_spin(), AdvancedBox()
         self.run_button = button("Classify cells", _RUN_TIP, self.start)
         self.cancel_button = button("Cancel", "Stop now; the cells found so far stay.", self.cancel)
         self.bar = QProgressBar()
@@ -123,7 +124,7 @@ class ClassifyDock(QWidget):
         options = AnalysisOptions(
             target_cells=target, regions=regions, detector=self.cells_box.detector, cells=cells
         )
-        return options, "\n".join(filter(None, (remark, about_cells, whole)))
+        return self.advanced_box.applied(options), "\n".join(filter(None, (remark, about_cells, whole)))
 
     def _begin(self, task: Task[Any]) -> None:
         self._task, self._progress = task, Progress("Starting")
@@ -196,7 +197,7 @@ class ClassifyDock(QWidget):
         self.run_button.setEnabled(not why)
         tip(self.run_button, f"{why} {_RUN_TIP}" if why else _RUN_TIP)
         self.where_box.allow_show(no_slide or busy)
-        for choice in (self.slide_box, self.model_box, self.where_box, self.cells_box):
+        for choice in (self.slide_box, self.model_box, self.where_box, self.cells_box, self.advanced_box):
             choice.setEnabled(not self.is_running)
         given = self.cells_box.layer is not None
         tip(self.target_spin, f"{_ALL_GIVEN} {_TARGET_TIP}" if given else _TARGET_TIP)
@@ -216,6 +217,7 @@ class ClassifyDock(QWidget):
         form.addRow("Stop at", self.target_spin)
         layout = QVBoxLayout(self)
         layout.addLayout(form)
+        layout.addWidget(self.advanced_box)
         for widget in (self.run_button, self.bar, self.progress_line, self.cancel_button, self.status):
             layout.addWidget(widget)
         layout.addStretch(1)

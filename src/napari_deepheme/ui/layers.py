@@ -41,12 +41,15 @@ class Origin:
         Name and version of the model; empty when not known.
     mpp : tuple of float or None
         µm/px of the slide, (y, x).
+    matched : tuple of str or None
+        What of the slide the calls were matched to; None when not known.
     """
 
     taxonomy: Taxonomy
     slide: str
     bundle: str = ""
     mpp: tuple[float, float] | None = None
+    matched: tuple[str, ...] | None = None
 
     def metadata(self) -> dict[str, Any]:
         """As plain values for ``layer.metadata``."""
@@ -57,7 +60,8 @@ def origin_of(layer: Layer) -> Origin:
     """Read back what :meth:`Origin.metadata` wrote."""
     said = layer.metadata[KEY]
     classes = tuple(CellClass(**each) for each in said["taxonomy"]["classes"])
-    return Origin(Taxonomy(said["taxonomy"]["name"], classes), said["slide"], said["bundle"], said["mpp"])
+    taxonomy = Taxonomy(said["taxonomy"]["name"], classes)
+    return Origin(taxonomy, said["slide"], said["bundle"], said["mpp"], said["matched"])
 
 
 def is_cells(layer: Layer) -> bool:

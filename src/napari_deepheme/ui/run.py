@@ -120,9 +120,9 @@ class Results:
         """Keep a part of the analysis until :meth:`show`."""
         self._waiting.append(cells_table(part, first_id=self.n_cells + 1))
         self.n_cells += len(part.cells)
-        spec = part.bundle
-        path = str(part.slide.path)
-        self._origin = Origin(spec.taxonomy, path, f"{spec.name} {spec.version}", part.slide.mpp)
+        spec, slide = part.bundle, part.slide
+        model, matched = f"{spec.name} {spec.version}", _matched(part)
+        self._origin = Origin(spec.taxonomy, str(slide.path), model, slide.mpp, matched)
 
     def show(self) -> None:
         """Bring the layer up to date."""
@@ -141,6 +141,11 @@ class Results:
         for layer in cells_on(self._viewer, self._image):
             if layer.name == self._name and not has_edits(layer):
                 self._viewer.layers.remove(layer)
+
+
+def _matched(analysis: Analysis) -> tuple[str, ...]:
+    matched = {"stain": analysis.stain_matched, "mixture of classes": analysis.mixture is not None}
+    return tuple(what for what, is_so in matched.items() if is_so)
 
 
 def progress_text(progress: Progress, n_cells: int, seconds: float, *, counting: bool) -> str:

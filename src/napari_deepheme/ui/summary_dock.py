@@ -44,7 +44,11 @@ class SummaryDock(QWidget):
         self._viewer = viewer
         self._layer: Points | None = None
         self._shown_labels: bytes | None = None
-        self.header = tip(label(), "Slide, model, and the rule that says which cells are counted.")
+        self.header = tip(
+            label(),
+            "Slide, model, the rule that says which cells are counted, and what of the slide the calls were "
+            "matched to (“Advanced” in Classify cells).",
+        )
         self.counts = tip(
             label(),
             "Cells to review, squares on the slide, are those the ensemble is unsure of; change a label in "
@@ -131,7 +135,10 @@ class SummaryDock(QWidget):
     def _show(self, layer: Points) -> None:
         origin, differential = origin_of(layer), _differential(layer)
         model = origin.bundle or "model not recorded"
-        self.header.setText(f"{Path(origin.slide).stem} · {model} · rule {RULE}")
+        lines = [f"{Path(origin.slide).stem} · {model} · rule {RULE}"]
+        if origin.matched is not None:
+            lines.append(f"matched to the slide: {', '.join(origin.matched) or 'nothing'}")
+        self.header.setText("\n".join(lines))
         review = int(layer.features["needs_review"].sum())
         self.counts.setText(
             f"{differential.n_counted} counted of {differential.n_cells} found · {review} to review"
