@@ -1,8 +1,8 @@
-"""Pictures of the window for the documentation: docs/images/*.png.
+"""Pictures of the window, to be looked at; the documentation shows two of the sample (done, near).
 
 Run it on a virtual screen, for example
 
-    xvfb-run -a -s "-screen 0 1280x800x24" python scripts/make_screenshots.py --slide SLIDE --model pbc-11
+    xvfb-run -a -s "-screen 0 1280x800x24" python scripts/make_screenshots.py --out /tmp/pictures
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from napari_deepheme.ui.sample import SAMPLE
 from napari_deepheme.ui.summary_dock import SummaryDock
 
 PLUGIN = "napari-deepheme"
-OUT = Path(__file__).parents[1] / "docs" / "images"
 PATIENCE_MS = 600_000
 
 
@@ -65,7 +64,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--slide", default=str(SAMPLE))
     parser.add_argument("--model", default=DEFAULT_BUNDLE, help="embedded name, folder or zip")
     parser.add_argument("--cells", type=int, default=500)
-    parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--out", type=Path, required=True)
     return parser.parse_args()
 
 
