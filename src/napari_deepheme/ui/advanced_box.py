@@ -35,7 +35,10 @@ class AdvancedBox(QCollapsible):
     def __init__(self) -> None:
         # its own icons are drawn in black, whatever the theme
         super().__init__(expandedIcon=QIcon(), collapsedIcon=QIcon())
-        self.toggleButton().setStyleSheet("text-align: left; border: none; background: transparent;")
+        title = tip(
+            self.toggleButton(), "How the networks run, and what of the slide the calls are matched to."
+        )
+        title.setStyleSheet("text-align: left; border: none; background: transparent;")
         self.toggled.connect(self._entitle)
         self._entitle(expanded=False)
         usual = AnalysisOptions()
