@@ -49,7 +49,7 @@ class Inference:
         self.device = torch_device(device)
         self.dtype = torch_precision(precision, self.device, bears_bf16=bears_bf16)
         self.batch_px = batch_px
-        # cores that share a batch wait for each other, in networks as small as these a fifth of the time
+        # cores that share a batch wait for each other, in networks as small as these a seventh of the time
         self._cores = torch.get_num_threads() if self.device.type == "cpu" else 1
         self._pool = ThreadPoolExecutor(self._cores, "deepheme-core", _one_core)
 
