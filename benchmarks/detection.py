@@ -19,12 +19,12 @@ from PIL import Image, ImageDraw
 from scripts.make_detector import artefact_split, field_of_view_split, without_nucleus
 
 from napari_deepheme import Device, open_slide, synth
+from napari_deepheme.analyse.search import TILE_PX, halo_px, read_tile, search, tiles_of
 from napari_deepheme.cells import Region
 from napari_deepheme.detect.base import Detections, Detector
 from napari_deepheme.detect.choose import DEFAULT_DETECTOR, named_detector
+from napari_deepheme.fields import varied_fields
 from napari_deepheme.jobs import drain
-from napari_deepheme.regions import varied_fields
-from napari_deepheme.search import TILE_PX, halo_px, read_tile, search, tiles_of
 from napari_deepheme.slide.reader import Slide
 from napari_deepheme.slide.tiles import prefetch
 from napari_deepheme.stats.detection import DetectionCounts, detection_counts, inside, matches

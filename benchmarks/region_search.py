@@ -21,7 +21,7 @@ import numpy as np
 from tifffile import TiffWriter
 
 from napari_deepheme import drain, open_slide
-from napari_deepheme.regions import judge_fields, ranked, seen
+from napari_deepheme.fields import judge_fields, ranked, seen
 from napari_deepheme.sample_data import SAMPLE_SLIDE
 from napari_deepheme.synth import SmearSpec, write_smear
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from napari_deepheme import AnalysisOptions, Device, analyse, drain, load_bundle, open_slide
+from napari_deepheme.analyse.search import TILE_PX, halo_px
 from napari_deepheme.classify.ensemble import Ensemble
 from napari_deepheme.detect.choose import DEFAULT_DETECTOR, named_detector
 from napari_deepheme.detect.stain import StainDetector
-from napari_deepheme.regions import judge_fields
+from napari_deepheme.fields import judge_fields
 from napari_deepheme.sample_data import SAMPLE_SLIDE
-from napari_deepheme.search import TILE_PX, halo_px
 from napari_deepheme.slide.tiles import crops, grid, prefetch
 
 

@@ -17,10 +17,10 @@ from napari_deepheme import load_bundle, open_slide
 from napari_deepheme.cells import Predictions
 from napari_deepheme.classify.bundle import BundleSpec
 from napari_deepheme.classify.ensemble import Ensemble
-from napari_deepheme.classify.mixture import class_mixture, in_mixture
 from napari_deepheme.jobs import drain
 from napari_deepheme.stats.calibration import expected_calibration_error
 from napari_deepheme.stats.metrics import auroc
+from napari_deepheme.stats.prior import class_prior, with_prior
 from napari_deepheme.stats.uncertainty import uncertainty
 from napari_deepheme.train.augment import ViewOptions
 from napari_deepheme.train.dataset import Box, TrainingImage
@@ -117,17 +117,17 @@ def drawn(labels: np.ndarray, shares: np.ndarray, n: int, rng: np.random.Generat
 
 def mixtures(found: Predictions, labels: np.ndarray, spec: BundleSpec) -> None:
     """Counts of slides whose cells are mixed as in nature, composed of cells the model never saw."""
-    learned, codes = np.array(spec.mixture), spec.taxonomy.codes
+    learned, codes = np.array(spec.class_prior), spec.taxonomy.codes
     rng = np.random.default_rng(0)
     for name, percent in MIXTURES.items():
         shares = np.array([percent.get(code, 0) for code in codes]) / 100
         figures = []
         for _ in range(SLIDES):
-            mixture = class_mixture(found.mean[drawn(labels, shares, SAMPLE_CELLS, rng)], learned)
+            mixture = class_prior(found.mean[drawn(labels, shares, SAMPLE_CELLS, rng)], learned)
             index = drawn(labels, shares, COUNTED, rng)
             truth = labels[index]
             rare = shares[truth] <= RARE
-            for said in (found.mean[index], in_mixture(found.mean[index], mixture, learned)):
+            for said in (found.mean[index], with_prior(found.mean[index], mixture, learned)):
                 call = said.argmax(1)
                 counts = [np.bincount(each, minlength=len(codes)) for each in (call, truth)]
                 wrong = np.abs(counts[0] - counts[1]).sum() / 2 / len(truth)
@@ -170,8 +170,8 @@ def elsewhere(data: Path, ensemble: Ensemble) -> Predictions:
         )
         more = f"by single calls {np.mean(called == truth):.3f}, ECE {ece:.3f}; {recall}"
         show(f"fields/bccd, {name}", coarse.argmax(1) == truth, more)
-    learned = np.array(ensemble.spec.mixture)
-    mixed = in_mixture(found.mean, class_mixture(found.mean, learned), learned)
+    learned = np.array(ensemble.spec.class_prior)
+    mixed = with_prior(found.mean, class_prior(found.mean, learned), learned)
     show("fields/bccd, mixture matched, too", in_groups(mixed, groups).argmax(1) == truth)
     return found
 

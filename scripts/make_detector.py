@@ -26,9 +26,9 @@ from numpy.typing import NDArray
 from safetensors.torch import load, load_file, save
 
 from napari_deepheme import synth
-from napari_deepheme.bundle import EMBEDDED
-from napari_deepheme.device import Device
 from napari_deepheme.jobs import Progress, drain
+from napari_deepheme.models.bundle import EMBEDDED
+from napari_deepheme.models.device import Device
 from napari_deepheme.train.detector import held_back
 from napari_deepheme.train.detector_bundle import DetectorFacts, make_detector
 from napari_deepheme.train.duplicates import duplicate_groups, read_thumbnails

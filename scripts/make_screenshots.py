@@ -16,8 +16,8 @@ from qtpy.QtCore import QTimer
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QWidget
 
-from napari_deepheme.bundle import embedded_bundles
 from napari_deepheme.classify.bundle import DEFAULT_BUNDLE
+from napari_deepheme.models.bundle import embedded_bundles
 from napari_deepheme.ui.classify_dock import ClassifyDock
 from napari_deepheme.ui.layers import is_cells
 from napari_deepheme.ui.sample import SAMPLE

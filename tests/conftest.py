@@ -14,10 +14,10 @@ from PIL import Image
 from safetensors.torch import save
 
 from napari_deepheme import synth
-from napari_deepheme.bundle import CARD_FILE, Architecture, Member, SelfTest, Training, save_bundle
 from napari_deepheme.classify.bundle import Bundle, BundleSpec, Conformal, Head, Review, load_bundle
 from napari_deepheme.classify.network import build_network
 from napari_deepheme.jobs import drain
+from napari_deepheme.models.bundle import CARD_FILE, Architecture, Member, SelfTest, Training, save_bundle
 from napari_deepheme.stats.calibration import pool
 from napari_deepheme.taxonomy import PBC_11
 

@@ -9,12 +9,12 @@ The same engine serves napari, the command line and Python::
     cells_table(analysis).to_csv("cells.csv", index=False)
 """
 
-from napari_deepheme.analysis import Analysis, AnalysisOptions
+from napari_deepheme.analyse.analysis import Analysis, AnalysisOptions
+from napari_deepheme.analyse.pipeline import analyse
 from napari_deepheme.classify.bundle import Bundle, load_bundle
-from napari_deepheme.device import Device, Precision
 from napari_deepheme.export import cells_table
 from napari_deepheme.jobs import Job, Progress, drain
-from napari_deepheme.pipeline import analyse
+from napari_deepheme.models.device import Device, Precision
 from napari_deepheme.slide.reader import Slide, open_slide
 from napari_deepheme.stats.differential import Differential
 

@@ -134,7 +134,7 @@ class Predictions:
     mean : ndarray of float32, shape (n, k)
         Calibrated ensemble probabilities: the members' mean, then the temperature.
     distance : ndarray of float32, shape (n,), optional
-        From the cells the model learned from (see :mod:`napari_deepheme.classify.novelty`); NaN where the
+        From the cells the model learned from (see :mod:`napari_deepheme.classify.ood`); NaN where the
         model cannot tell.
     """
 

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from napari_deepheme.analysis import Analysis
+from napari_deepheme.analyse.analysis import Analysis
 from napari_deepheme.errors import OutputError, TableError
 from napari_deepheme.slide.reader import Slide
 from napari_deepheme.stats.differential import Differential

@@ -38,7 +38,7 @@ def test_the_table_of_options_has_every_one_of_an_analysis():
 
 def test_the_table_of_options_has_every_one_of_classify_that_changes_the_result():
     named = {name for row in options_table() for name in re.findall(r"--[a-z-]+", row[1])}
-    about_files = {"--out", "--formats", "--json", "--help", "--model", "--match-stain", "--match-mixture"}
+    about_files = {"--out", "--formats", "--json", "--help", "--model", "--match-stain", "--match-prior"}
     assert named == commands()["classify"] - about_files
 
 

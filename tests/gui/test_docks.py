@@ -11,10 +11,10 @@ from PIL import Image
 from qtpy.QtCore import Qt, QThreadPool
 from qtpy.QtWidgets import QFileDialog
 
-from napari_deepheme.analysis import AnalysisOptions
+from napari_deepheme.analyse.analysis import AnalysisOptions
+from napari_deepheme.analyse.pipeline import analyse
 from napari_deepheme.export import cells_table, read_cells
 from napari_deepheme.jobs import Progress, drain
-from napari_deepheme.pipeline import analyse
 from napari_deepheme.slide import open_slide
 from napari_deepheme.stats.differential import Differential
 from napari_deepheme.ui import run

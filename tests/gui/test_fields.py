@@ -7,8 +7,8 @@ import pytest
 import tifffile
 from qtpy.QtCore import Qt, QThreadPool
 
+from napari_deepheme.fields import judge_fields
 from napari_deepheme.jobs import Progress
-from napari_deepheme.regions import judge_fields
 from napari_deepheme.ui import run
 from napari_deepheme.ui.slides import is_fields
 from napari_deepheme.ui.where_box import Where

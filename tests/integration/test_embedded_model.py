@@ -28,7 +28,7 @@ def ensemble() -> Ensemble:
 
 def test_it_is_what_the_small_recipe_makes(ensemble):
     recipe = read_recipe("small")
-    assert ensemble.spec.magnifications == recipe.magnifications == (1.1, 0.9)
+    assert ensemble.spec.views == recipe.magnifications == (1.1, 0.9)
     assert ensemble.spec.architecture == recipe.architecture
 
 

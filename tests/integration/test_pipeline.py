@@ -13,14 +13,14 @@ from PIL import Image
 from skimage.draw import disk
 
 from napari_deepheme import AnalysisOptions, Device, analyse, cells_table, drain, open_slide, synth
-from napari_deepheme.analysis import CellsReady
+from napari_deepheme.analyse.analysis import CellsReady
+from napari_deepheme.analyse.search import halo_px, search, tiles_of
 from napari_deepheme.cells import Region
 from napari_deepheme.classify.stain import StainColours
 from napari_deepheme.detect.choose import DEFAULT_DETECTOR, STAIN, named_detector
-from napari_deepheme.device import Precision
 from napari_deepheme.errors import OptionError, ScaleError
-from napari_deepheme.inference import Inference
-from napari_deepheme.search import halo_px, search, tiles_of
+from napari_deepheme.models.device import Precision
+from napari_deepheme.models.runner import Runner
 
 EVERYTHING = AnalysisOptions(target_cells=0, device=Device.CPU)
 
@@ -65,7 +65,7 @@ def test_tile_borders_neither_lose_nor_double_a_cell(smear_path, name, tile_px):
 
 def test_batches_and_precision_hold_for_both_networks(smear_path, toy_bundle, monkeypatch):
     runs: list[tuple[torch.dtype, int]] = []
-    real = Inference.run
+    real = Runner.run
 
     def spy(self, images, function):
         runs.append((self.dtype, images.shape[1]))
@@ -74,7 +74,7 @@ def test_batches_and_precision_hold_for_both_networks(smear_path, toy_bundle, mo
     found = []
     for precision, batch_size in ((Precision.FP32, 64), (Precision.BF16, 256)):
         options = replace(EVERYTHING, precision=precision, batch_size=batch_size)
-        monkeypatch.setattr(Inference, "run", spy)
+        monkeypatch.setattr(Runner, "run", spy)
         with open_slide(smear_path) as slide:
             found.append(drain(analyse(slide, toy_bundle, options)))
         dtype = {Precision.FP32: torch.float32, Precision.BF16: torch.bfloat16}[precision]
@@ -258,14 +258,14 @@ def test_the_stain_is_that_of_the_slide_whatever_region_is_asked_for(smear_path,
 
 @pytest.fixture
 def bundle_with_mixture(toy_bundle):
-    return replace(toy_bundle, spec=toy_bundle.spec.model_copy(update={"mixture": (1 / 11,) * 11}))
+    return replace(toy_bundle, spec=toy_bundle.spec.model_copy(update={"class_prior": (1 / 11,) * 11}))
 
 
 def test_the_mixture_is_that_of_the_slide_whatever_region_is_asked_for_and_off_by_a_switch(
     smear_path, bundle_with_mixture
 ):
     region = Region.box("corner", 0, 0, 500, 500)
-    asked = EVERYTHING, replace(EVERYTHING, regions=(region,)), replace(EVERYTHING, match_mixture=False)
+    asked = EVERYTHING, replace(EVERYTHING, regions=(region,)), replace(EVERYTHING, match_prior=False)
     with open_slide(smear_path) as slide:
         whole, part, off = (drain(analyse(slide, bundle_with_mixture, options)) for options in asked)
     assert whole.mixture == part.mixture

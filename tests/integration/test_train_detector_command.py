@@ -49,7 +49,7 @@ def test_points_become_a_detector_that_the_other_commands_know(monkeypatch, caps
     assert "mine 1 is whole and passes its self-test" in capsys.readouterr().out
     assert run(monkeypatch, "models", "show", trained) == 0
     assert "mine: nucleated cells" in capsys.readouterr().out
-    monkeypatch.setattr("napari_deepheme.bundle.EMBEDDED", trained.parent)
+    monkeypatch.setattr("napari_deepheme.models.bundle.EMBEDDED", trained.parent)
     assert run(monkeypatch, "models", "list", "--json") == 0
     (listed,) = json.loads(capsys.readouterr().out)["models"]
     assert (listed["name"], listed["kind"], listed["mpp"]) == ("mine", "detector", 0.5)

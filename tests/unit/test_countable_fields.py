@@ -13,8 +13,8 @@ from scipy.ndimage import gaussian_filter
 from napari_deepheme import open_slide
 from napari_deepheme.cells import Region
 from napari_deepheme.errors import ScaleError
+from napari_deepheme.fields import Field, FieldKind, judge_fields, ranked, search, seen
 from napari_deepheme.jobs import Progress, drain
-from napari_deepheme.regions import Field, FieldKind, judge_fields, ranked, search, seen
 from napari_deepheme.synth import SmearSpec, render_region
 
 MPP, FIELD_PX = 0.5, 512

@@ -5,9 +5,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from napari_deepheme.analysis import Analysis
+from napari_deepheme.analyse.analysis import Analysis
 from napari_deepheme.cells import Cells, Predictions, Region
-from napari_deepheme.classify.bundle import Novelty
+from napari_deepheme.classify.bundle import OutOfDistribution
 from napari_deepheme.errors import OutputError, TableError
 from napari_deepheme.export import (
     cells_table,
@@ -67,7 +67,7 @@ def test_calls_second_choices_and_conformal_sets(analysis):
 
 def test_a_cell_unlike_those_learned_from_is_for_review_but_not_an_artefact(analysis):
     distance = np.array([3.0, 3.0, 3.0], np.float32)
-    novelty = Novelty(file="novelty.safetensors", sha256="0" * 64, threshold=2.0, quantile=0.99)
+    novelty = OutOfDistribution(file="novelty.safetensors", sha256="0" * 64, threshold=2.0, quantile=0.99)
     strange = replace(
         analysis,
         bundle=analysis.bundle.model_copy(update={"ood": novelty}),

@@ -7,11 +7,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
-from napari_deepheme.bundle import HashedFile, OpenBundle, Part, Spec, open_bundle
 from napari_deepheme.classify.stain import StainColours
 from napari_deepheme.errors import BundleError
+from napari_deepheme.models.bundle import HashedFile, OpenBundle, Part, Spec, open_bundle
 from napari_deepheme.taxonomy import Taxonomy
 
 DEFAULT_BUNDLE = "pbc-11"
@@ -43,11 +43,11 @@ class Conformal(Part):
     coverage: float
 
 
-class Novelty(HashedFile):
-    """Features of the cells learned from (see :mod:`napari_deepheme.classify.novelty`).
+class OutOfDistribution(HashedFile):
+    """The out-of-distribution reference (see :mod:`napari_deepheme.classify.ood`).
 
-    A cell further from them than ``threshold`` is unlike what the model knows; ``quantile`` of the cells held
-    back lay within it.
+    A cell whose distance is above ``threshold`` is unlike the cells that the model was trained on; of the cells
+    held back the share ``quantile`` lay below it.
     """
 
     threshold: float
@@ -57,24 +57,31 @@ class Novelty(HashedFile):
 class BundleSpec(Spec):
     """The content of a classifier's ``bundle.json``.
 
-    A crop is seen at each of ``magnifications``, turned over differently each time; its probabilities are the
-    mean. ``bf16`` says that calls stay the same in bfloat16, so that ``--precision auto`` may take it.
-    ``mixture`` is the share of each class in what it learned from; None where nobody knows, as in imported
-    checkpoints: the mixture of a slide is not matched then.
+    ``views`` are the magnifications of the test-time views: a crop is shown at each of them, flipped
+    differently each time, and its probabilities are their mean. ``bf16`` says that calls stay the same in
+    bfloat16, so that ``--precision auto`` may take it. ``class_prior`` is the share of each class among the
+    training cells; None where it is not known, as in imported checkpoints: then the prior of a slide is not
+    matched. Bundles before version 6 of ``pbc-11`` call the two ``magnifications`` and ``mixture``.
     """
 
     kind: Literal["classifier"] = "classifier"
     head: Head
     input_px: Annotated[int, Field(gt=0)]
     stain: StainColours | None = None
-    magnifications: tuple[Annotated[float, Field(gt=0)], ...] = (1.0,)
+    views: Annotated[
+        tuple[Annotated[float, Field(gt=0)], ...],
+        Field(validation_alias=AliasChoices("views", "magnifications")),
+    ] = (1.0,)
     bf16: bool = False
-    mixture: tuple[Annotated[float, Field(gt=0)], ...] | None = None
+    class_prior: Annotated[
+        tuple[Annotated[float, Field(gt=0)], ...] | None,
+        Field(validation_alias=AliasChoices("class_prior", "mixture")),
+    ] = None
     taxonomy: Taxonomy
     temperature: Annotated[float, Field(gt=0)]
     review: Review
     conformal: Conformal
-    ood: Novelty | None = None
+    ood: OutOfDistribution | None = None
 
     def hashed(self) -> Iterator[tuple[str, str]]:
         """Names and hashes of the files it relies on."""
@@ -106,9 +113,9 @@ def load_bundle(source: str | Path = DEFAULT_BUNDLE) -> Bundle:
             f"Model bundle {bundle.root}: the self-test expects {tested} classes, "
             f"the taxonomy has {classes}; get the bundle again."
         )
-    if bundle.spec.mixture is not None and len(bundle.spec.mixture) != classes:
+    if bundle.spec.class_prior is not None and len(bundle.spec.class_prior) != classes:
         raise BundleError(
-            f"Model bundle {bundle.root}: the mixture learned from has {len(bundle.spec.mixture)} classes, "
+            f"Model bundle {bundle.root}: the class prior has {len(bundle.spec.class_prior)} classes, "
             f"the taxonomy has {classes}; get the bundle again."
         )
     return bundle

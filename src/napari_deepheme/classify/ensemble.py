@@ -12,14 +12,14 @@ from torch.nn.functional import interpolate, pad
 
 from napari_deepheme.cells import Predictions
 from napari_deepheme.classify.bundle import Bundle, Head
-from napari_deepheme.classify.mixture import class_mixture, in_mixture
 from napari_deepheme.classify.network import features_and_logits, load_member
-from napari_deepheme.classify.novelty import NoveltyReference
+from napari_deepheme.classify.ood import OodReference
 from napari_deepheme.classify.stain import StainColours, stain_colours, stain_maps
-from napari_deepheme.device import Device, Precision
 from napari_deepheme.errors import BundleError
-from napari_deepheme.inference import Inference
+from napari_deepheme.models.device import Device, Precision
+from napari_deepheme.models.runner import Runner
 from napari_deepheme.stats.calibration import pool
+from napari_deepheme.stats.prior import class_prior, with_prior
 
 _SELF_TEST_TOLERANCE = 0.02
 
@@ -57,7 +57,7 @@ class Ensemble:
         checked: bool = True,
     ) -> None:
         self.spec = bundle.spec
-        self._inference = Inference(
+        self._inference = Runner(
             device, precision, batch_size * self.spec.input_px**2, bears_bf16=self.spec.bf16
         )
         self.device = self._inference.device
@@ -67,7 +67,7 @@ class Ensemble:
         """Share of each class that calls reckon with; None: as learned."""
         self._novelty = None
         if self.spec.ood is not None:
-            self._novelty = NoveltyReference.from_bytes(bundle.read(self.spec.ood.file))
+            self._novelty = OodReference.from_bytes(bundle.read(self.spec.ood.file))
         shape = (1, 3, 1, 1)
         self._mean = torch.tensor(self.spec.mean, device=self.device).view(shape)
         self._std = torch.tensor(self.spec.std, device=self.device).view(shape)
@@ -96,7 +96,7 @@ class Ensemble:
         self._stain = stain_colours(crops) if self.spec.stain else None
         return self._stain is not None
 
-    def match_mixture(self, crops: NDArray[np.uint8]) -> None:
+    def match_prior(self, crops: NDArray[np.uint8]) -> None:
         """Reckon from now on with the classes of a slide, as often as they occur on it.
 
         Parameters
@@ -106,8 +106,8 @@ class Ensemble:
             the model does not know the mixture it learned from.
         """
         self.mixture = None
-        if self.spec.mixture is not None and len(crops):
-            self.mixture = class_mixture(self.predict(crops).mean, np.array(self.spec.mixture))
+        if self.spec.class_prior is not None and len(crops):
+            self.mixture = class_prior(self.predict(crops).mean, np.array(self.spec.class_prior))
 
     def predict(self, crops: NDArray[np.uint8]) -> Predictions:
         """Probabilities for RGB crops.
@@ -123,9 +123,9 @@ class Ensemble:
             distance = self._novelty.distance(features)
         mean = pool(members, self._temperatures(distance))
         if self.mixture is not None:
-            learned = np.array(self.spec.mixture)
+            learned = np.array(self.spec.class_prior)
             members, mean = (
-                in_mixture(each, self.mixture, learned).astype(np.float32) for each in (members, mean)
+                with_prior(each, self.mixture, learned).astype(np.float32) for each in (members, mean)
             )
         return Predictions(members, mean, distance)
 
@@ -147,9 +147,9 @@ class Ensemble:
 
     def _batch(self, crops: torch.Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         images = (self._in_colours_known(crops) - self._mean) / self._std
-        sizes = self.spec.magnifications
+        sizes = self.spec.views
         views = torch.cat([_view(images, size, number) for number, size in enumerate(sizes)])
-        with self._inference.precisely():
+        with self._inference.autocast():
             outputs = [features_and_logits(member, views) for member in self._members]
         features, logits = (
             torch.stack(each).float().view(len(each), len(sizes), len(images), each[0].shape[1])

@@ -15,7 +15,10 @@ from pathlib import Path
 import torch
 from safetensors.torch import save
 
-from napari_deepheme.bundle import (
+from napari_deepheme.classify.bundle import Bundle, BundleSpec, Conformal, Head, Review
+from napari_deepheme.classify.making import save_tested
+from napari_deepheme.errors import BundleError
+from napari_deepheme.models.bundle import (
     CARD_FILE,
     Architecture,
     Channels,
@@ -25,9 +28,6 @@ from napari_deepheme.bundle import (
     named_members,
     test_image,
 )
-from napari_deepheme.classify.bundle import Bundle, BundleSpec, Conformal, Head, Review
-from napari_deepheme.classify.making import save_tested
-from napari_deepheme.errors import BundleError
 from napari_deepheme.taxonomy import DEEPHEME_23, Taxonomy
 
 Weights = dict[str, torch.Tensor]

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from napari_deepheme.bundle import save_bundle
 from napari_deepheme.classify.bundle import Bundle, BundleSpec, load_bundle
 from napari_deepheme.classify.ensemble import Ensemble
-from napari_deepheme.device import Precision
+from napari_deepheme.models.bundle import save_bundle
+from napari_deepheme.models.device import Precision
 
 _TEST_FILE = "self-test.png"
 

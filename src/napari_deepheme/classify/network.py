@@ -10,10 +10,10 @@ import timm
 import torch
 from torch import nn
 
-from napari_deepheme.bundle import Architecture, Member
 from napari_deepheme.classify.bundle import Bundle
 from napari_deepheme.errors import BundleError
-from napari_deepheme.weights import fill, fused
+from napari_deepheme.models.bundle import Architecture, Member
+from napari_deepheme.models.weights import fill, fused
 
 
 def build_network(architecture: Architecture, classes: int, *, pretrained: bool = False) -> nn.Module:

@@ -16,8 +16,8 @@ from napari_deepheme.cli.printing import (
     print_warning,
     with_bar,
 )
-from napari_deepheme.device import Device
 from napari_deepheme.export import check_folder
+from napari_deepheme.models.device import Device
 from napari_deepheme.train.evaluate import EvaluateOptions
 from napari_deepheme.train.evaluate import evaluate as evaluate_job
 

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from napari_deepheme.bundle import embedded_bundles, kind_of
 from napari_deepheme.classify.bundle import DEFAULT_BUNDLE, Bundle, BundleSpec, load_bundle
 from napari_deepheme.cli.printing import print_facts, print_json, print_line
 from napari_deepheme.detect.bundle import DetectorBundle, load_detector
 from napari_deepheme.export import check_folder
+from napari_deepheme.models.bundle import embedded_bundles, kind_of
 from napari_deepheme.taxonomy import PRESETS, preset
 
 models = typer.Typer(help="List, show, check and import model bundles.", no_args_is_help=True)

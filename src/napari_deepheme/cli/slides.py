@@ -14,7 +14,8 @@ from typing import Annotated
 import typer
 
 from napari_deepheme import synth as smear
-from napari_deepheme.analysis import AnalysisOptions
+from napari_deepheme.analyse.analysis import AnalysisOptions
+from napari_deepheme.analyse.pipeline import analyse
 from napari_deepheme.classify.bundle import DEFAULT_BUNDLE, Bundle, load_bundle
 from napari_deepheme.cli.printing import (
     print_differential,
@@ -25,11 +26,10 @@ from napari_deepheme.cli.printing import (
     print_warning,
     with_bar,
 )
-from napari_deepheme.device import Device, Precision
 from napari_deepheme.errors import DeepHemeError, OptionError
 from napari_deepheme.export import cells_table, check_folder, differential, write_csv, write_picture
 from napari_deepheme.given import read_cells, read_regions
-from napari_deepheme.pipeline import analyse
+from napari_deepheme.models.device import Device, Precision
 from napari_deepheme.sample_data import SAMPLE_SLIDE
 from napari_deepheme.slide.reader import Slide, open_slide
 
@@ -87,9 +87,9 @@ def classify(
     match_stain: Annotated[
         bool, typer.Option(help="Show cells to the model in the colours it was trained on.")
     ] = DEFAULTS.match_stain,
-    match_mixture: Annotated[
+    match_prior: Annotated[
         bool, typer.Option(help="Reckon with how often each class occurs on the slide.")
-    ] = DEFAULTS.match_mixture,
+    ] = DEFAULTS.match_prior,
     formats: Annotated[
         str, typer.Option(help=f"Comma-separated, of: {', '.join(Format)}.")
     ] = Format.CSV.value,
@@ -105,7 +105,7 @@ def classify(
         device=device,
         precision=precision,
         match_stain=match_stain,
-        match_mixture=match_mixture,
+        match_prior=match_prior,
         detector=detector,
     )
     bundle = load_bundle(model)

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from napari_deepheme.cli.printing import RESEARCH_USE, print_facts, print_line, print_warning, with_bar
-from napari_deepheme.device import Device
 from napari_deepheme.export import check_folder
+from napari_deepheme.models.device import Device
 from napari_deepheme.taxonomy import PRESETS, read_taxonomy
 
 

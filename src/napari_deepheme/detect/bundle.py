@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from napari_deepheme.bundle import OpenBundle, Spec, open_bundle
+from napari_deepheme.models.bundle import OpenBundle, Spec, open_bundle
 
 
 class DetectorSpec(Spec):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from napari_deepheme.detect.base import Detector
 from napari_deepheme.detect.bundle import load_detector
 from napari_deepheme.detect.stain import StainDetector
-from napari_deepheme.device import Device, Precision
+from napari_deepheme.models.device import Device, Precision
 
 STAIN = "stain"
 DEFAULT_DETECTOR = "marrow-cells"

@@ -18,10 +18,10 @@ from napari_deepheme.detect.base import Detections, Image
 from napari_deepheme.detect.bundle import DetectorBundle
 from napari_deepheme.detect.network import COARSEST, STRIDE, HeatmapNetwork
 from napari_deepheme.detect.white import DEFAULT_WHITE, white_of
-from napari_deepheme.device import Device, Precision
 from napari_deepheme.errors import BundleError
-from napari_deepheme.inference import Inference
-from napari_deepheme.weights import fill, fused
+from napari_deepheme.models.device import Device, Precision
+from napari_deepheme.models.runner import Runner
+from napari_deepheme.models.weights import fill, fused
 
 Heatmap = tuple[torch.Tensor, torch.Tensor]
 
@@ -68,7 +68,7 @@ class HeatmapDetector:
     ) -> None:
         self.spec = bundle.spec
         self.white = DEFAULT_WHITE
-        self._inference = Inference(device, precision, batch_px, bears_bf16=True)
+        self._inference = Runner(device, precision, batch_px, bears_bf16=True)
         self.device = self._inference.device
         self._network = _load_network(bundle, self.device)
         shape = (1, 3, 1, 1)
@@ -142,7 +142,7 @@ class HeatmapDetector:
         pixels = (
             torch.minimum(pixels.float(), white).mul_(1 / (white * self._std)).sub_(self._mean / self._std)
         )
-        with self._inference.precisely():
+        with self._inference.autocast():
             outputs: torch.Tensor = self._network(pixels.contiguous(memory_format=torch.channels_last))
         return outputs.float()
 

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from torch.nn.functional import interpolate
 
-from napari_deepheme.bundle import Architecture
 from napari_deepheme.errors import BundleError
+from napari_deepheme.models.bundle import Architecture
 
 STRIDE = 2
 """Image pixels to a pixel of the heatmap."""

@@ -15,7 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save
 
-from napari_deepheme.bundle import (
+from napari_deepheme.cells import Predictions
+from napari_deepheme.classify.bundle import (
+    Bundle,
+    BundleSpec,
+    Conformal,
+    OutOfDistribution,
+    Review,
+    load_bundle,
+)
+from napari_deepheme.classify.ensemble import Ensemble
+from napari_deepheme.classify.making import save_tested
+from napari_deepheme.classify.ood import OodReference
+from napari_deepheme.classify.stain import StainColours, stain_colours
+from napari_deepheme.models.bundle import (
     CARD_FILE,
     Member,
     SelfTest,
@@ -24,13 +37,7 @@ from napari_deepheme.bundle import (
     save_bundle,
     test_image,
 )
-from napari_deepheme.cells import Predictions
-from napari_deepheme.classify.bundle import Bundle, BundleSpec, Conformal, Novelty, Review, load_bundle
-from napari_deepheme.classify.ensemble import Ensemble
-from napari_deepheme.classify.making import save_tested
-from napari_deepheme.classify.novelty import NoveltyReference
-from napari_deepheme.classify.stain import StainColours, stain_colours
-from napari_deepheme.device import Precision
+from napari_deepheme.models.device import Precision
 from napari_deepheme.stats import calibration
 from napari_deepheme.stats.evaluation import Evaluation, LabelledPredictions
 from napari_deepheme.stats.scoring import evaluate_predictions
@@ -124,7 +131,7 @@ def make_ensemble(
     )
     image, self_test = test_image(recipe.input_px, len(taxonomy.classes))
     contents |= image | {RECORD_FILE: provenance.record.encode(), TRACE_FILE: _csv(trained.trace)}
-    known = {"members": members, "self_test": self_test, "mixture": tuple(mixture.tolist())}
+    known = {"members": members, "self_test": self_test, "class_prior": tuple(mixture.tolist())}
     known |= {"stain": _stain(parts.calibration, recipe)}
     spec = _uncalibrated(recipe, taxonomy, provenance).model_copy(update=known)
     save_bundle(partial, spec, contents)
@@ -160,7 +167,7 @@ def _uncalibrated(recipe: Recipe, taxonomy: Taxonomy, provenance: Provenance) ->
         mpp=recipe.mpp,
         mean=recipe.mean,
         std=recipe.std,
-        magnifications=recipe.magnifications,
+        views=recipe.magnifications,
         taxonomy=taxonomy,
         members=(Member(file="none", sha256="0" * 64, cycle=0),),
         temperature=1.0,
@@ -203,16 +210,16 @@ def _half(weights: Weights) -> bytes:
     )
 
 
-def _novelty(ensemble: Ensemble, parts: Parts, taxonomy: Taxonomy) -> tuple[bytes, Novelty]:
+def _novelty(ensemble: Ensemble, parts: Parts, taxonomy: Taxonomy) -> tuple[bytes, OutOfDistribution]:
     """Features of the counted cells learned from, and how far those held back lie from them."""
     counted = np.array([cell_class.counted for cell_class in taxonomy.classes])
     px = ensemble.spec.input_px
     learned = parts.learned.take(np.flatnonzero(counted[parts.learned.labels]))
     held = parts.calibration.take(np.flatnonzero(counted[parts.calibration.labels]))
-    reference = NoveltyReference.of(ensemble.features(learned.crops(px)), learned.labels)
+    reference = OodReference.of(ensemble.features(learned.crops(px)), learned.labels)
     content = reference.to_bytes()
     distance = reference.distance(ensemble.features(held.crops(px)))
-    return content, Novelty(
+    return content, OutOfDistribution(
         file=NOVELTY_FILE,
         sha256=sha256(content).hexdigest(),
         threshold=float(np.quantile(distance, _WITHIN)),

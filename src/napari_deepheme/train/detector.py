@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 
 from napari_deepheme.detect.bundle import DetectorBundle
-from napari_deepheme.device import Device
 from napari_deepheme.errors import OptionError
 from napari_deepheme.jobs import Job, Progress
+from napari_deepheme.models.device import Device
 from napari_deepheme.train.detector_bundle import DetectorFacts, make_detector
 from napari_deepheme.train.duplicates import duplicate_groups, read_thumbnails
 from napari_deepheme.train.fields import MarkedField, read_fields, read_marks

@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from napari_deepheme.bundle import (
+from napari_deepheme.detect.bundle import DetectorBundle, DetectorSpec, load_detector
+from napari_deepheme.detect.heatmap import HeatmapDetector
+from napari_deepheme.models.bundle import (
     CARD_FILE,
     Member,
     SelfTest,
@@ -22,8 +24,6 @@ from napari_deepheme.bundle import (
     save_bundle,
     test_image,
 )
-from napari_deepheme.detect.bundle import DetectorBundle, DetectorSpec, load_detector
-from napari_deepheme.detect.heatmap import HeatmapDetector
 from napari_deepheme.stats.detection import DetectionCounts, detection_counts, inside, matches
 from napari_deepheme.train.fields import FIELD_MPP, MarkedField
 from napari_deepheme.train.heatmap import DetectorRecipe

@@ -14,9 +14,9 @@ import numpy as np
 
 from napari_deepheme.cells import Predictions
 from napari_deepheme.classify.bundle import DEFAULT_BUNDLE, Bundle, BundleSpec, load_bundle
-from napari_deepheme.device import Device
 from napari_deepheme.errors import OptionError, TableError
 from napari_deepheme.jobs import Job, Progress
+from napari_deepheme.models.device import Device
 from napari_deepheme.stats.agreement import UNLABELLED, Raters
 from napari_deepheme.stats.evaluation import Evaluation, ForeignScores, LabelledPredictions
 from napari_deepheme.stats.metrics import auroc

@@ -13,11 +13,11 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from napari_deepheme.bundle import Architecture, Channels
 from napari_deepheme.detect.network import HeatmapNetwork
-from napari_deepheme.device import Device, torch_device
 from napari_deepheme.errors import OptionError
 from napari_deepheme.jobs import Job, Progress
+from napari_deepheme.models.bundle import Architecture, Channels
+from napari_deepheme.models.device import Device, torch_device
 from napari_deepheme.train.fields import MarkedField
 from napari_deepheme.train.recipe import Start
 from napari_deepheme.train.scenes import SceneMaker, Scenes

@@ -11,9 +11,9 @@ from typing import Annotated, Any
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from napari_deepheme.bundle import Architecture, Channels
 from napari_deepheme.classify.bundle import Head
 from napari_deepheme.errors import OptionError
+from napari_deepheme.models.bundle import Architecture, Channels
 from napari_deepheme.train.augment import Amount, Share, ViewOptions
 
 RECIPES = ("deepheme", "preprint", "munich", "small")

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from napari_deepheme.classify.bundle import Bundle
-from napari_deepheme.device import Device, torch_device
 from napari_deepheme.errors import OptionError
 from napari_deepheme.jobs import Job, Progress
+from napari_deepheme.models.device import Device, torch_device
 from napari_deepheme.taxonomy import Taxonomy
 from napari_deepheme.train.bundling import Parts, Provenance, make_ensemble, some
 from napari_deepheme.train.dataset import TrainingImage, read_dataset

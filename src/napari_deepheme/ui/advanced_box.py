@@ -8,8 +8,8 @@ from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QWidget
 from superqt import QCollapsible
 
-from napari_deepheme.analysis import AnalysisOptions
-from napari_deepheme.device import Device, Precision
+from napari_deepheme.analyse.analysis import AnalysisOptions
+from napari_deepheme.models.device import Device, Precision
 from napari_deepheme.ui.widgets import tip
 
 _STAIN_TIP = (
@@ -45,7 +45,7 @@ class AdvancedBox(QCollapsible):
         self.stain_check = tip(QCheckBox("the stain"), _STAIN_TIP)
         self.stain_check.setChecked(usual.match_stain)
         self.mixture_check = tip(QCheckBox("the mixture of classes"), _MIXTURE_TIP)
-        self.mixture_check.setChecked(usual.match_mixture)
+        self.mixture_check.setChecked(usual.match_prior)
         self.device_combo = tip(_combo([device.value for device in Device], usual.device), _DEVICE_TIP)
         self.precision_combo = tip(
             _combo([precision.value for precision in Precision], usual.precision), _PRECISION_TIP
@@ -71,7 +71,7 @@ class AdvancedBox(QCollapsible):
         return replace(
             options,
             match_stain=self.stain_check.isChecked(),
-            match_mixture=self.mixture_check.isChecked(),
+            match_prior=self.mixture_check.isChecked(),
             device=Device(self.device_combo.currentText()),
             precision=Precision(self.precision_combo.currentText()),
         )

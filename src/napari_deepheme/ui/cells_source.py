@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_deepheme.cells import Cells
 from napari_deepheme.errors import OptionError
-from napari_deepheme.ui.regions import image_shape
+from napari_deepheme.ui.drawn import image_shape
 from napari_deepheme.ui.slides import mpp_of
 
 Column: TypeAlias = NDArray[np.float64]

@@ -11,9 +11,9 @@ import pandas as pd
 from napari.layers import Image, Shapes
 from numpy.typing import NDArray
 
-from napari_deepheme.regions import Field, FieldKind, ranked
+from napari_deepheme.fields import Field, FieldKind, ranked
+from napari_deepheme.ui.drawn import image_shape
 from napari_deepheme.ui.layers import placement
-from napari_deepheme.ui.regions import image_shape
 from napari_deepheme.ui.slides import FIELDS_KEY, fields_on, is_fields, slide_path
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ from qtpy.QtWidgets import (
 )
 from superqt.utils import create_worker
 
-from napari_deepheme.bundle import SPEC_FILE, embedded_bundles
 from napari_deepheme.classify.bundle import DEFAULT_BUNDLE, Bundle, load_bundle
 from napari_deepheme.errors import DeepHemeError
+from napari_deepheme.models.bundle import SPEC_FILE, embedded_bundles
 from napari_deepheme.taxonomy import DEEPHEME_23, Taxonomy
 from napari_deepheme.ui.widgets import button, label, tip
 

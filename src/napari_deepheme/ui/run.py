@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from napari.layers import Image, Points
 
-from napari_deepheme.analysis import Analysis, AnalysisOptions, CellsReady
+from napari_deepheme.analyse.analysis import Analysis, AnalysisOptions, CellsReady
+from napari_deepheme.analyse.pipeline import analyse
 from napari_deepheme.classify.bundle import load_bundle
 from napari_deepheme.errors import SlideError
 from napari_deepheme.export import cells_table
+from napari_deepheme.fields import Field, judge_fields
 from napari_deepheme.jobs import Job, Progress
-from napari_deepheme.pipeline import analyse
-from napari_deepheme.regions import Field, judge_fields
 from napari_deepheme.slide import Slide, open_slide
+from napari_deepheme.ui.drawn import image_shape
 from napari_deepheme.ui.layers import Origin, append_cells, cells_layer, has_edits, placement
-from napari_deepheme.ui.regions import image_shape
 from napari_deepheme.ui.slides import cells_on, given_mpp, slide_path
 from napari_deepheme.ui.torch_import import import_torch
 

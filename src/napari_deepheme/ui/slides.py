@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from napari.layers import Image, Layer, Points, Shapes
 
+from napari_deepheme.ui.drawn import image_shape
 from napari_deepheme.ui.layers import is_cells, origin_of, rescale
-from napari_deepheme.ui.regions import image_shape
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

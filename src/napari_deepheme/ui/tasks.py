@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from napari.layers import Image, Shapes
 
-from napari_deepheme.analysis import Analysis, CellsReady
+from napari_deepheme.analyse.analysis import Analysis, CellsReady
+from napari_deepheme.fields import Field, ranked, seen
 from napari_deepheme.jobs import Job, Progress
-from napari_deepheme.regions import Field, ranked, seen
 from napari_deepheme.ui.fields_layer import show_fields
 from napari_deepheme.ui.run import (
     Request,

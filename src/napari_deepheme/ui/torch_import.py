@@ -2,7 +2,7 @@
 
 timm brings torchvision, which brings triton, whose own LLVM ends the process with a segmentation fault
 when the driver that draws the window has loaded LLVM too: Mesa's llvmpipe (virtual screens, remote
-desktops) and radeonsi. See pytorch/pytorch#96060. Inference needs no triton, so there it is left out.
+desktops) and radeonsi. See pytorch/pytorch#96060. Runner needs no triton, so there it is left out.
 """
 
 from __future__ import annotations

@@ -12,9 +12,9 @@ from qtpy.QtWidgets import QGridLayout, QRadioButton, QWidget
 
 from napari_deepheme.cells import Region
 from napari_deepheme.errors import OptionError
+from napari_deepheme.ui.drawn import image_shape, shape_regions, view_region
 from napari_deepheme.ui.fields_box import FieldsBox
 from napari_deepheme.ui.layer_combo import LayerCombo
-from napari_deepheme.ui.regions import image_shape, shape_regions, view_region
 from napari_deepheme.ui.slides import is_fields
 from napari_deepheme.ui.widgets import button, tip
 

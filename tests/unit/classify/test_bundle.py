@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from napari_deepheme.bundle import SPEC_FILE, embedded_bundles
 from napari_deepheme.classify.bundle import load_bundle
 from napari_deepheme.errors import BundleError
+from napari_deepheme.models.bundle import SPEC_FILE, embedded_bundles
 
 
 @pytest.fixture

@@ -7,13 +7,13 @@ import pytest
 import torch
 from conftest import MEAN, STD, make_bundle
 
-from napari_deepheme.bundle import SPEC_FILE, Architecture, save_bundle
-from napari_deepheme.classify.bundle import Head, Novelty, load_bundle
+from napari_deepheme.classify.bundle import Head, OutOfDistribution, load_bundle
 from napari_deepheme.classify.ensemble import Ensemble, _view
 from napari_deepheme.classify.network import build_network, features_and_logits, load_member
-from napari_deepheme.classify.novelty import NoveltyReference
-from napari_deepheme.device import Device, Precision
+from napari_deepheme.classify.ood import OodReference
 from napari_deepheme.errors import BundleError, OptionError
+from napari_deepheme.models.bundle import SPEC_FILE, Architecture, save_bundle
+from napari_deepheme.models.device import Device, Precision
 from napari_deepheme.stats.calibration import pool
 
 FILES = ("member-0.safetensors", "member-1.safetensors", "self-test.png", "MODEL_CARD.md")
@@ -166,11 +166,11 @@ def test_a_bundle_that_knows_its_cells_tells_how_far_others_are(
     assert np.isnan(plain.predict(crops).distance).all()
     rng = np.random.default_rng(0)
     many = rng.integers(100, 140, (60, 96, 96, 3), np.uint8)
-    content = NoveltyReference.of(plain.features(many), np.repeat([0, 1], 30)).to_bytes()
+    content = OodReference.of(plain.features(many), np.repeat([0, 1], 30)).to_bytes()
     folder = tmp_path / "knowing"
     shutil.copytree(toy_bundle_folder, folder)
     (folder / "novelty.safetensors").write_bytes(content)
-    novelty = Novelty(
+    novelty = OutOfDistribution(
         file="novelty.safetensors", sha256=sha256(content).hexdigest(), threshold=2.0, quantile=0.99
     )
     save_bundle(folder, toy_bundle.spec.model_copy(update={"ood": novelty}), {})

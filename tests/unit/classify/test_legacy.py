@@ -11,8 +11,8 @@ from torch import nn
 from napari_deepheme.classify.bundle import Head
 from napari_deepheme.classify.ensemble import Ensemble
 from napari_deepheme.classify.legacy import ImportOptions, import_checkpoints
-from napari_deepheme.device import Device
 from napari_deepheme.errors import BundleError
+from napari_deepheme.models.device import Device
 
 OPTIONS = ImportOptions()
 

@@ -14,9 +14,9 @@ from safetensors.torch import load_file, save_file
 from napari_deepheme.classify.bundle import Head, load_bundle
 from napari_deepheme.classify.ensemble import Ensemble
 from napari_deepheme.classify.network import build_network
-from napari_deepheme.device import Precision
 from napari_deepheme.errors import OptionError
 from napari_deepheme.jobs import drain
+from napari_deepheme.models.device import Precision
 from napari_deepheme.taxonomy import PBC_11, Taxonomy
 from napari_deepheme.train import bundling, training
 from napari_deepheme.train.recipe import Recipe, read_recipe
@@ -73,7 +73,7 @@ def test_a_folder_becomes_a_bundle_that_verifies_and_tells_where_it_comes_from(o
     finished = drain(train(options))
     Ensemble(load_bundle(options.out))  # the self-test
     spec = finished.bundle.spec
-    assert spec.mixture is not None
+    assert spec.class_prior is not None
     assert (len(spec.members), spec.taxonomy.codes) == (2, ("E4", "L2", "M6"))
     assert spec.temperature > 0
     assert spec.training.metrics["cells"] == 6
@@ -90,8 +90,8 @@ def test_a_folder_becomes_a_bundle_that_verifies_and_tells_where_it_comes_from(o
 def test_rare_classes_are_expected_as_rarely_as_the_recipe_says(options, tmp_path):
     rare = replace(options, out=tmp_path / "rare", recipe=tiny(rare={"L2": 0.04, "U1": 0.5}))
     plain, expecting = (drain(train(each)).bundle for each in (options, rare))
-    assert plain.spec.mixture == pytest.approx((1 / 3,) * 3)
-    assert expecting.spec.mixture == pytest.approx((0.48, 0.04, 0.48))
+    assert plain.spec.class_prior == pytest.approx((1 / 3,) * 3)
+    assert expecting.spec.class_prior == pytest.approx((0.48, 0.04, 0.48))
     crops = np.random.default_rng(0).integers(0, 255, (9, 96, 96, 3), np.uint8)
     before, after = (
         Ensemble(bundle, precision=Precision.FP32).predict(crops).members for bundle in (plain, expecting)
@@ -103,7 +103,7 @@ def test_rare_classes_are_expected_as_rarely_as_the_recipe_says(options, tmp_pat
 def test_a_bundle_says_how_its_crops_are_seen_and_whether_they_bear_bfloat16(options):
     twice = replace(options, recipe=tiny(magnifications=[1.0, 0.9]))
     spec = drain(train(twice)).bundle.spec
-    assert spec.magnifications == (1.0, 0.9)
+    assert spec.views == (1.0, 0.9)
     assert spec.bf16
 
 

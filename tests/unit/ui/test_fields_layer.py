@@ -7,7 +7,8 @@ import pytest
 from napari.layers import Shapes
 
 from napari_deepheme.cells import Region
-from napari_deepheme.regions import Field, FieldKind
+from napari_deepheme.fields import Field, FieldKind
+from napari_deepheme.ui.drawn import shape_regions
 from napari_deepheme.ui.fields_layer import (
     describe_choice,
     describe_field,
@@ -17,7 +18,6 @@ from napari_deepheme.ui.fields_layer import (
     show_fields,
     use_selected,
 )
-from napari_deepheme.ui.regions import shape_regions
 from napari_deepheme.ui.slides import fields_on, is_fields, set_mpp
 
 SQUARE = np.array([[0, 0], [0, 100], [100, 100], [100, 0]], float)

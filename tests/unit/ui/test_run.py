@@ -9,14 +9,14 @@ import pandas as pd
 import pytest
 import tifffile
 
-from napari_deepheme.analysis import AnalysisOptions, CellsReady
+from napari_deepheme.analyse.analysis import AnalysisOptions, CellsReady
+from napari_deepheme.analyse.pipeline import analyse
 from napari_deepheme.cells import Region
 from napari_deepheme.detect.choose import STAIN
 from napari_deepheme.errors import ScaleError, SlideError
 from napari_deepheme.export import cells_table
+from napari_deepheme.fields import Field, FieldKind
 from napari_deepheme.jobs import Progress, drain
-from napari_deepheme.pipeline import analyse
-from napari_deepheme.regions import Field, FieldKind
 from napari_deepheme.slide import open_slide
 from napari_deepheme.ui.layers import cells_of, is_cells
 from napari_deepheme.ui.run import Request, Results, SlideFile, classify_job, outcome_text, progress_text

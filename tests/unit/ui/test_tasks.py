@@ -7,11 +7,11 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from napari_deepheme.analysis import AnalysisOptions, CellsReady
+from napari_deepheme.analyse.analysis import AnalysisOptions, CellsReady
 from napari_deepheme.cells import Region
 from napari_deepheme.errors import SlideError
+from napari_deepheme.fields import Field, FieldKind
 from napari_deepheme.jobs import Progress, drain
-from napari_deepheme.regions import Field, FieldKind
 from napari_deepheme.ui.run import Request, SlideFile
 from napari_deepheme.ui.slides import is_fields
 from napari_deepheme.ui.tasks import ClassifyTask, FieldsTask

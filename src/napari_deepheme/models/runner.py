@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
-from napari_deepheme.device import Device, Precision, torch_device, torch_precision
+from napari_deepheme.models.device import Device, Precision, torch_device, torch_precision
 
 R = TypeVar("R")
 
@@ -20,7 +20,7 @@ _LIBRARIES = ThreadpoolController()
 _SHARE_PX = 75_000  # with less, a core is longer in calling the network than in reckoning
 
 
-class Inference:
+class Runner:
     """Where networks run, how exactly, and how much at once.
 
     Parameters
@@ -81,7 +81,7 @@ class Inference:
         pixels = torch.from_numpy(np.array(images, np.uint8, order="C"))
         return function(pixels.to(self.device).permute(0, 3, 1, 2))
 
-    def precisely(self) -> torch.autocast:
+    def autocast(self) -> torch.autocast:
         """Within it, networks reckon in the chosen precision; what is done to pixels stays outside."""
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not torch.float32)
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from napari_deepheme.cells import Cells, Predictions, Region
 from napari_deepheme.classify.bundle import BundleSpec
 from napari_deepheme.detect.choose import DEFAULT_DETECTOR
-from napari_deepheme.device import Device, Precision
 from napari_deepheme.errors import OptionError
+from napari_deepheme.fields import Field
 from napari_deepheme.jobs import Progress
-from napari_deepheme.regions import Field
+from napari_deepheme.models.device import Device, Precision
 from napari_deepheme.slide.metadata import SlideInfo
 
 
@@ -34,7 +34,7 @@ class AnalysisOptions:
         have their pixels.
     match_stain : bool
         Whether crops take the colours the model was trained on, measured on cells from all over the slide.
-    match_mixture : bool
+    match_prior : bool
         Whether calls reckon with how often each class occurs on the slide, estimated on the same cells.
     detector : str
         What finds the cells: an embedded detector, a detector bundle's folder or zip, or ``stain``.
@@ -50,7 +50,7 @@ class AnalysisOptions:
     precision: Precision = Precision.AUTO
     batch_size: int = 64
     match_stain: bool = True
-    match_mixture: bool = True
+    match_prior: bool = True
 
     def __post_init__(self) -> None:
         if self.target_cells < 0:

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_deepheme.errors import BundleError
 
-EMBEDDED = Path(__file__).parent / "bundles"
+EMBEDDED = Path(__file__).parents[1] / "bundles"
 SPEC_FILE = "bundle.json"
 CARD_FILE = "MODEL_CARD.md"
 

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_deepheme.analysis import Analysis, AnalysisOptions, CellsReady
+from napari_deepheme.analyse.analysis import Analysis, AnalysisOptions, CellsReady
+from napari_deepheme.analyse.search import halo_px, read_tile, search, tile_of, tiles_of
 from napari_deepheme.cells import Cells, Predictions, Region, first_region
 from napari_deepheme.classify.bundle import Bundle
 from napari_deepheme.detect.base import Detections
 from napari_deepheme.detect.choose import STAIN, named_detector
 from napari_deepheme.errors import OptionError
+from napari_deepheme.fields import Field, judge_fields, ranked, seen, varied_fields
 from napari_deepheme.jobs import Job, Progress
-from napari_deepheme.regions import Field, judge_fields, ranked, seen, varied_fields
-from napari_deepheme.search import halo_px, read_tile, search, tile_of, tiles_of
 from napari_deepheme.slide.planes import Pixels
 from napari_deepheme.slide.reader import Slide
 from napari_deepheme.slide.tiles import Tile, crops, prefetch
@@ -135,7 +135,7 @@ class _Run:
         self.detector = self.detector.adapt([image for image, _ in samples])
         spec, options = self.bundle.spec, self.options
         stain = options.match_stain and spec.stain is not None
-        mixture = options.match_mixture and spec.mixture is not None
+        mixture = options.match_prior and spec.class_prior is not None
         if not (stain or mixture):
             return
         some = self._some_crops(self._sampled(samples))
@@ -143,7 +143,7 @@ class _Run:
             self._match_stain(some)
         if mixture:
             given = options.cells
-            self.ensemble.match_mixture(some if given is None else self._some_crops(given.yx))
+            self.ensemble.match_prior(some if given is None else self._some_crops(given.yx))
 
     def _sampled(self, samples: Sequence[tuple[Pixels, NDArray[np.float64]]]) -> NDArray[np.float64]:
         """Centres of the cells in samples, level-0 px."""

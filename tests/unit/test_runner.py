@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from napari_deepheme.device import Device, Precision, has_bf16, torch_precision
 from napari_deepheme.errors import OptionError
-from napari_deepheme.inference import Inference
+from napari_deepheme.models.device import Device, Precision, has_bf16, torch_precision
+from napari_deepheme.models.runner import Runner
 
 CPU = torch.device("cpu")
 FAULTS = [
@@ -27,8 +27,8 @@ def cores(monkeypatch):
     return take
 
 
-def inference(batch_px: int = 0, precision: Precision = Precision.FP32) -> Inference:
-    return Inference(Device.CPU, precision, batch_px, bears_bf16=True)
+def inference(batch_px: int = 0, precision: Precision = Precision.FP32) -> Runner:
+    return Runner(Device.CPU, precision, batch_px, bears_bf16=True)
 
 
 def images(n: int) -> np.ndarray:
@@ -67,7 +67,7 @@ def test_out_of_memory_halves_the_batch_for_good_and_loses_nothing(fault, cores)
 
 
 def test_on_the_cpu_every_core_has_its_share_and_the_order_stays(cores, monkeypatch):
-    monkeypatch.setattr("napari_deepheme.inference._SHARE_PX", 40)
+    monkeypatch.setattr("napari_deepheme.models.runner._SHARE_PX", 40)
     cores(3)
     assert inference(200).run(images(8), first_values) == [[0, 1, 2], [3, 4, 5], [6, 7]]
     assert inference(40).run(images(5), first_values) == [[0, 1], [2, 3], [4]]
@@ -112,7 +112,7 @@ def test_other_faults_of_torch_are_not_taken_for_a_full_memory():
 )
 def test_networks_reckon_in_the_precision_asked_for(precision, dtype):
     chosen, network = inference(precision=precision), torch.nn.Conv2d(3, 2, 1)
-    with torch.inference_mode(), chosen.precisely():
+    with torch.inference_mode(), chosen.autocast():
         assert network(torch.zeros(1, 3, 4, 5)).dtype is dtype
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from napari_deepheme.classify.novelty import NoveltyReference
+from napari_deepheme.classify.ood import OodReference
 
 
 @pytest.fixture
@@ -16,21 +16,21 @@ def cells() -> tuple[np.ndarray, np.ndarray]:
 
 def test_cells_of_the_classes_learned_are_about_one_standard_deviation_away(cells):
     features, labels = cells
-    distance = NoveltyReference.of(features, labels).distance(features)
+    distance = OodReference.of(features, labels).distance(features)
     assert distance.shape == (400,)
     assert np.median(distance) == pytest.approx(0.9, abs=0.15)
 
 
 def test_a_cell_between_the_classes_is_far_from_both(cells):
     features, labels = cells
-    reference = NoveltyReference.of(features, labels)
+    reference = OodReference.of(features, labels)
     between = np.full((2, 1, 8), 5, np.float32)
     assert reference.distance(between)[0] > 2 * reference.distance(features).max()
 
 
 def test_spread_is_measured_in_each_direction(cells):
     features, labels = cells
-    reference = NoveltyReference.of(features, labels)
+    reference = OodReference.of(features, labels)
     wide, narrow = np.zeros((2, 2, 1, 8), np.float32)
     wide[..., 5] = narrow[..., 0] = 5.0
     assert reference.distance(narrow)[0] > 2 * reference.distance(wide)[0]
@@ -38,6 +38,6 @@ def test_spread_is_measured_in_each_direction(cells):
 
 def test_the_file_of_a_bundle_gives_the_same_distances(cells):
     features, labels = cells
-    reference = NoveltyReference.of(features, labels)
-    again = NoveltyReference.from_bytes(reference.to_bytes())
+    reference = OodReference.of(features, labels)
+    again = OodReference.from_bytes(reference.to_bytes())
     np.testing.assert_array_equal(again.distance(features), reference.distance(features))

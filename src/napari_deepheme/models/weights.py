@@ -9,8 +9,8 @@ from safetensors.torch import load
 from torch import nn
 from torch.nn.utils import fuse_conv_bn_eval
 
-from napari_deepheme.bundle import Member, OpenBundle, Spec
 from napari_deepheme.errors import BundleError
+from napari_deepheme.models.bundle import Member, OpenBundle, Spec
 
 
 def fill(network: nn.Module, bundle: OpenBundle[Spec], member: Member) -> None:

@@ -16,7 +16,7 @@ _SHRINKAGE = 1e-3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class NoveltyReference:
+class OodReference:
     """Features of the cells learned from, for m members with d features each.
 
     Attributes
@@ -31,7 +31,7 @@ class NoveltyReference:
     centres: NDArray[np.float32]
 
     @classmethod
-    def of(cls, features: NDArray[np.float32], labels: NDArray[np.int64]) -> NoveltyReference:
+    def of(cls, features: NDArray[np.float32], labels: NDArray[np.int64]) -> OodReference:
         """Reference from features (m, n, d) of n cells and their classes (n,)."""
         pairs = [_reference(member.astype(np.float64), labels) for member in features]
         whitening, centres = zip(*pairs, strict=True)
@@ -51,7 +51,7 @@ class NoveltyReference:
         return save({"whitening": self.whitening, "centres": self.centres})
 
     @classmethod
-    def from_bytes(cls, content: bytes) -> NoveltyReference:
+    def from_bytes(cls, content: bytes) -> OodReference:
         """What :meth:`to_bytes` wrote."""
         arrays = load(content)
         return cls(arrays["whitening"], arrays["centres"])

@@ -5,8 +5,8 @@ import pytest
 
 from napari_deepheme.classify.bundle import load_bundle
 from napari_deepheme.classify.ensemble import Ensemble
-from napari_deepheme.classify.mixture import class_mixture, in_mixture
 from napari_deepheme.errors import BundleError
+from napari_deepheme.stats.prior import class_prior, with_prior
 from napari_deepheme.taxonomy import PBC_11
 from napari_deepheme.train.recipe import read_recipe
 from napari_deepheme.train.shares import shown
@@ -25,9 +25,9 @@ def cells(counts: tuple[int, ...], sharpness: float = 2.0, seed: int = 0) -> tup
 
 def test_the_mixture_of_many_cells_is_found_and_makes_counts_right():
     truth, said = cells((9000, 900, 100))
-    mixture = class_mixture(said, EVEN)
+    mixture = class_prior(said, EVEN)
     np.testing.assert_allclose(mixture, [0.9, 0.09, 0.01], atol=0.02)
-    called = in_mixture(said, mixture, EVEN).argmax(axis=1)
+    called = with_prior(said, mixture, EVEN).argmax(axis=1)
     before, after = (np.bincount(call, minlength=3) for call in (said.argmax(axis=1), called))
     assert np.abs(after - (9000, 900, 100)).sum() < 0.4 * np.abs(before - (9000, 900, 100)).sum()
     assert (called == truth).mean() > (said.argmax(axis=1) == truth).mean() + 0.02
@@ -35,17 +35,17 @@ def test_the_mixture_of_many_cells_is_found_and_makes_counts_right():
 
 def test_few_cells_change_little_and_none_rule_a_class_out():
     _, said = cells((3, 0, 0))
-    np.testing.assert_allclose(class_mixture(said, EVEN), EVEN, atol=0.03)
+    np.testing.assert_allclose(class_prior(said, EVEN), EVEN, atol=0.03)
     _, many = cells((900, 0, 0), sharpness=5)
-    assert class_mixture(many, EVEN)[1:].min() > 0.03
-    np.testing.assert_allclose(class_mixture(np.zeros((0, 3)), EVEN), EVEN)
+    assert class_prior(many, EVEN)[1:].min() > 0.03
+    np.testing.assert_allclose(class_prior(np.zeros((0, 3)), EVEN), EVEN)
 
 
 def test_under_the_mixture_learned_from_nothing_changes():
     learned = np.array([0.5, 0.3, 0.2])
     _, said = cells((5, 5, 5))
-    np.testing.assert_allclose(in_mixture(said, learned, learned), said)
-    changed = in_mixture(said, np.array([0.8, 0.1, 0.1]), learned)
+    np.testing.assert_allclose(with_prior(said, learned, learned), said)
+    changed = with_prior(said, np.array([0.8, 0.1, 0.1]), learned)
     np.testing.assert_allclose(changed.sum(axis=1), 1)
     assert (changed[:, 0] > said[:, 0]).all()
 
@@ -60,7 +60,7 @@ def test_an_ensemble_reckons_with_the_mixture_of_a_slide(knowing):
     crops = np.random.default_rng(3).integers(0, 255, (300, 96, 96, 3)).astype(np.uint8)
     ensemble = Ensemble(knowing)
     as_learned = ensemble.predict(crops)
-    ensemble.match_mixture(crops)
+    ensemble.match_prior(crops)
     mixture = ensemble.mixture
     assert mixture is not None
     assert mixture.sum() == pytest.approx(1)
@@ -70,16 +70,16 @@ def test_an_ensemble_reckons_with_the_mixture_of_a_slide(knowing):
     assert (matched.mean[:, frequent] > as_learned.mean[:, frequent]).all()
     assert (matched.members[..., frequent] > as_learned.members[..., frequent]).all()
     np.testing.assert_allclose(matched.mean.sum(axis=1), 1, rtol=1e-5)
-    ensemble.match_mixture(crops)  # measured anew, not on top of the last
+    ensemble.match_prior(crops)  # measured anew, not on top of the last
     np.testing.assert_allclose(ensemble.mixture, mixture)
-    ensemble.match_mixture(crops[:0])
+    ensemble.match_prior(crops[:0])
     assert ensemble.mixture is None
     np.testing.assert_array_equal(ensemble.predict(crops[:5]).mean, as_learned.mean[:5])
 
 
 def test_a_bundle_that_does_not_know_what_it_learned_from_is_taken_as_it_is(toy_bundle):
     ensemble = Ensemble(toy_bundle)
-    ensemble.match_mixture(np.zeros((200, 96, 96, 3), np.uint8))
+    ensemble.match_prior(np.zeros((200, 96, 96, 3), np.uint8))
     assert ensemble.mixture is None
 
 
@@ -96,8 +96,8 @@ def test_a_mixture_of_other_classes_is_refused(toy_bundle_folder, tmp_path):
 
 def test_the_embedded_model_knows_the_mixture_it_learned_from():
     spec = load_bundle("pbc-11").spec
-    assert sum(spec.mixture) == pytest.approx(1)
-    assert len(set(spec.mixture)) > 1
+    assert sum(spec.class_prior) == pytest.approx(1)
+    assert len(set(spec.class_prior)) > 1
 
 
 @pytest.mark.parametrize(("balance", "share"), [(0.0, 900 / 1900), (0.5, 30 / 130), (1.0, 1 / 11)])

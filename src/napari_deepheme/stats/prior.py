@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 _KNOWN_CELLS, _STEPS = 100.0, 100
 
 
-def class_mixture(probabilities: NDArray[np.floating], learned: NDArray[np.floating]) -> NDArray[np.float64]:
+def class_prior(probabilities: NDArray[np.floating], learned: NDArray[np.floating]) -> NDArray[np.float64]:
     """Share of each class among cells, shape (k,).
 
     Maximises the likelihood of the cells by expectation and maximisation (Saerens et al. 2002, Neural
@@ -29,12 +29,12 @@ def class_mixture(probabilities: NDArray[np.floating], learned: NDArray[np.float
     """
     mixture = learned.astype(np.float64)
     for _ in range(_STEPS):
-        expected = in_mixture(probabilities, mixture, learned).sum(axis=0)
+        expected = with_prior(probabilities, mixture, learned).sum(axis=0)
         mixture = (expected + _KNOWN_CELLS * learned) / (len(probabilities) + _KNOWN_CELLS)
     return mixture
 
 
-def in_mixture(
+def with_prior(
     probabilities: NDArray[np.floating], mixture: NDArray[np.floating], learned: NDArray[np.floating]
 ) -> NDArray[np.float64]:
     """Probabilities (..., k) under the mixture learned from, as they are under another one (Bayes' rule)."""

@@ -11,9 +11,8 @@ import numpy as np
 
 from napari_deepheme.cells import Region
 from napari_deepheme.detect.stain import StainDetector
-from napari_deepheme.jobs import Job, Progress
-from napari_deepheme.regions.field import Field, FieldKind, spread
-from napari_deepheme.regions.look import (
+from napari_deepheme.fields.field import Field, FieldKind, spread
+from napari_deepheme.fields.measure import (
     FIELD_UM,
     Look,
     adapted,
@@ -24,6 +23,7 @@ from napari_deepheme.regions.look import (
     promise,
     score_of,
 )
+from napari_deepheme.jobs import Job, Progress
 from napari_deepheme.slide.planes import Pixels
 from napari_deepheme.slide.reader import Slide
 from napari_deepheme.slide.tiles import prefetch

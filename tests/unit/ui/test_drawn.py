@@ -7,7 +7,7 @@ import pytest
 from napari.layers import Image, Shapes
 
 from napari_deepheme.errors import OptionError
-from napari_deepheme.ui.regions import image_shape, shape_regions, view_region
+from napari_deepheme.ui.drawn import image_shape, shape_regions, view_region
 
 SQUARE = np.array([[0, 0], [0, 10], [10, 10], [10, 0]], float)
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_deepheme.detect.stain import StainDetector
-from napari_deepheme.regions.field import FieldKind
+from napari_deepheme.fields.field import FieldKind
 from napari_deepheme.slide.planes import Pixels
 
 Density = NDArray[np.float32]

@@ -1,0 +1,1 @@
+"""A slide and a model to an analysis: prepare, locate, classify, commit."""
