@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw
 from scripts.make_detector import artefact_split, field_of_view_split, without_nucleus
 
 from napari_deepheme import Device, open_slide, synth
-from napari_deepheme.analyse.search import TILE_PX, halo_px, read_tile, search, tiles_of
+from napari_deepheme.analysis.locate import TILE_PX, halo_px, read_tile, search, tiles_of
 from napari_deepheme.cells import Region
 from napari_deepheme.detect.base import Detections, Detector
 from napari_deepheme.detect.choose import DEFAULT_DETECTOR, named_detector

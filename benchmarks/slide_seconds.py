@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_deepheme import AnalysisOptions, Device, analyse, drain, load_bundle, open_slide
-from napari_deepheme.analyse.search import TILE_PX, halo_px
+from napari_deepheme.analysis.locate import TILE_PX, halo_px
 from napari_deepheme.classify.ensemble import Ensemble
 from napari_deepheme.detect.choose import DEFAULT_DETECTOR, named_detector
 from napari_deepheme.detect.stain import StainDetector

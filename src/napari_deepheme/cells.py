@@ -1,4 +1,4 @@
-"""Cells, regions and predictions as columns of arrays.
+"""Cells, regions and raw outputs as columns of arrays.
 
 Coordinates are (y, x) in level-0 pixels with pixel centres at integers.
 """
@@ -6,11 +6,10 @@ Coordinates are (y, x) in level-0 pixels with pixel centres at integers.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.measure import points_in_poly
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,6 +52,8 @@ class Region:
         """Which of the (n, 2) points lie inside."""
         if len(yx) == 0:
             return np.zeros(0, bool)
+        from skimage.measure import points_in_poly  # noqa: PLC0415  half a second, and only regions need it
+
         inside: NDArray[np.bool_] = points_in_poly(yx, self.outline)
         return inside
 
@@ -123,54 +124,49 @@ class Cells:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Predictions:
-    """What every member of an ensemble says of every cell.
+class RawOutputs:
+    """What the members of an ensemble say of n cells, before anything is made of it.
+
+    These are the facts that an analysis stores. Calls, calibrated probabilities and uncertainties are computed
+    from them by :func:`napari_deepheme.stats.assessment.assess`.
 
     Parameters
     ----------
-    members : ndarray of float32, shape (m, n, k)
-        Probabilities of each member, before the temperature; each row sums to one. Like the mean they are
-        for the slide's mixture of classes where that was matched.
-    mean : ndarray of float32, shape (n, k)
-        Calibrated ensemble probabilities: the members' mean, then the temperature.
-    distance : ndarray of float32, shape (n,), optional
-        From the cells the model learned from (see :mod:`napari_deepheme.classify.ood`); NaN where the
-        model cannot tell.
+    members : ndarray of float16, shape (m, n, k)
+        Probabilities of each member, the mean over its test-time views; each row sums to one. Half precision,
+        as they are stored, so that an analysis in memory and one read from disk are the same.
+    distance : ndarray of float32, shape (n,)
+        Out-of-distribution distance (see :mod:`napari_deepheme.classify.ood`); NaN where the model has none.
     """
 
-    members: NDArray[np.float32]
-    mean: NDArray[np.float32]
-    distance: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+    members: NDArray[np.float16]
+    distance: NDArray[np.float32]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "members", _frozen(self.members, np.float32))
-        object.__setattr__(self, "mean", _frozen(self.mean, np.float32))
-        unknown = np.full(len(self.mean), np.nan, np.float32)
-        object.__setattr__(
-            self, "distance", _frozen(self.distance if len(self.distance) else unknown, np.float32)
-        )
-        if len(self.distance) != len(self.mean):
+        object.__setattr__(self, "members", _frozen(self.members, np.float16))
+        object.__setattr__(self, "distance", _frozen(self.distance, np.float32))
+        if self.members.ndim != 3 or self.members.shape[1] != len(self.distance):
             raise ValueError(
-                f"Predictions: {len(self.distance)} distances do not fit the mean {self.mean.shape}"
-            )
-        if self.members.ndim != 3 or self.members.shape[1:] != self.mean.shape:
-            raise ValueError(
-                f"Predictions: members {self.members.shape} do not fit the mean {self.mean.shape}"
+                f"RawOutputs: members {self.members.shape} do not fit {len(self.distance)} distances"
             )
 
     def __len__(self) -> int:
-        return len(self.mean)
+        return len(self.distance)
 
-    def take(self, index: NDArray[np.intp] | NDArray[np.bool_] | slice) -> Predictions:
+    def take(self, index: NDArray[np.intp] | NDArray[np.bool_] | slice) -> RawOutputs:
         """The cells at ``index``, in its order."""
-        return Predictions(self.members[:, index], self.mean[index], self.distance[index])
+        return RawOutputs(self.members[:, index], self.distance[index])
 
     @classmethod
-    def concatenate(cls, parts: Sequence[Predictions]) -> Predictions:
+    def empty(cls, members: int, classes: int) -> RawOutputs:
+        """Of no cells."""
+        return cls(np.zeros((members, 0, classes), np.float16), np.zeros(0, np.float32))
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[RawOutputs]) -> RawOutputs:
         """All cells of ``parts`` (at least one), in order."""
         return cls(
             np.concatenate([part.members for part in parts], axis=1),
-            np.concatenate([part.mean for part in parts]),
             np.concatenate([part.distance for part in parts]),
         )
 

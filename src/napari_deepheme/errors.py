@@ -35,5 +35,9 @@ class TableError(DeepHemeError):
     """A table of cells cannot be read."""
 
 
+class AnalysisFileError(DeepHemeError):
+    """An analysis file cannot be read or written."""
+
+
 class JobError(Exception):
     """A job failed through a fault that is not the user's (see :func:`napari_deepheme.jobs.guard`)."""

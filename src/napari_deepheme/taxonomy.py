@@ -100,6 +100,11 @@ class Taxonomy:
                     lines.append(line)
         return tuple(lines)
 
+    def extended(self, codes: Iterable[str]) -> Taxonomy:
+        """With the classes among ``codes`` that it lacks, such as labels of a person, at the end."""
+        more = [code for code in dict.fromkeys(codes) if code not in self.codes]
+        return Taxonomy(self.name, (*self.classes, *known_classes(more).classes)) if more else self
+
     def __getitem__(self, code: str) -> CellClass:
         for cell_class in self.classes:
             if cell_class.code == code:

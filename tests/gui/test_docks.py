@@ -11,8 +11,8 @@ from PIL import Image
 from qtpy.QtCore import Qt, QThreadPool
 from qtpy.QtWidgets import QFileDialog
 
-from napari_deepheme.analyse.analysis import AnalysisOptions
-from napari_deepheme.analyse.pipeline import analyse
+from napari_deepheme.analysis.options import AnalysisOptions
+from napari_deepheme.analysis.run import analyse
 from napari_deepheme.export import cells_table, read_cells
 from napari_deepheme.jobs import Progress, drain
 from napari_deepheme.slide import open_slide

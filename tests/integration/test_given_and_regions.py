@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from napari_deepheme import AnalysisOptions, analyse, cells_table, drain, load_bundle, open_slide, synth
-from napari_deepheme.analyse.analysis import CellsReady
+from napari_deepheme.analysis.result import CellsReady
 from napari_deepheme.cells import Cells, Region
 from napari_deepheme.cli import main
 from napari_deepheme.detect.choose import STAIN

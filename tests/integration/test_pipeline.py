@@ -13,8 +13,8 @@ from PIL import Image
 from skimage.draw import disk
 
 from napari_deepheme import AnalysisOptions, Device, analyse, cells_table, drain, open_slide, synth
-from napari_deepheme.analyse.analysis import CellsReady
-from napari_deepheme.analyse.search import halo_px, search, tiles_of
+from napari_deepheme.analysis.result import CellsReady
+from napari_deepheme.analysis.locate import halo_px, search, tiles_of
 from napari_deepheme.cells import Region
 from napari_deepheme.classify.stain import StainColours
 from napari_deepheme.detect.choose import DEFAULT_DETECTOR, STAIN, named_detector

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from napari_deepheme.analyse.analysis import Analysis
+from napari_deepheme.analysis.result import Analysis
 from napari_deepheme.cells import Cells, Predictions, Region
 from napari_deepheme.classify.bundle import OutOfDistribution
 from napari_deepheme.errors import OutputError, TableError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -12,6 +13,7 @@ from pydantic import AliasChoices, Field
 from napari_deepheme.classify.stain import StainColours
 from napari_deepheme.errors import BundleError
 from napari_deepheme.models.bundle import HashedFile, OpenBundle, Part, Spec, open_bundle
+from napari_deepheme.stats.assessment import ModelCalibration
 from napari_deepheme.taxonomy import Taxonomy
 
 DEFAULT_BUNDLE = "pbc-11"
@@ -46,8 +48,8 @@ class Conformal(Part):
 class OutOfDistribution(HashedFile):
     """The out-of-distribution reference (see :mod:`napari_deepheme.classify.ood`).
 
-    A cell whose distance is above ``threshold`` is unlike the cells that the model was trained on; of the cells
-    held back the share ``quantile`` lay below it.
+    A cell whose distance is above ``threshold`` is unlike the training cells; of the cells held back the share
+    ``quantile`` lay below it.
     """
 
     threshold: float
@@ -82,6 +84,18 @@ class BundleSpec(Spec):
     review: Review
     conformal: Conformal
     ood: OutOfDistribution | None = None
+
+    @property
+    def calibration(self) -> ModelCalibration:
+        """What calls and thresholds are computed with."""
+        return ModelCalibration(
+            taxonomy=self.taxonomy,
+            temperature=self.temperature,
+            review_threshold=self.review.threshold,
+            conformal_threshold=self.conformal.threshold,
+            ood_threshold=math.inf if self.ood is None else self.ood.threshold,
+            class_prior=self.class_prior,
+        )
 
     def hashed(self) -> Iterator[tuple[str, str]]:
         """Names and hashes of the files it relies on."""

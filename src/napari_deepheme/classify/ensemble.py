@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from io import BytesIO
 
 import numpy as np
@@ -10,22 +11,21 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.nn.functional import interpolate, pad
 
-from napari_deepheme.cells import Predictions
+from napari_deepheme.cells import RawOutputs
 from napari_deepheme.classify.bundle import Bundle, Head
 from napari_deepheme.classify.network import features_and_logits, load_member
 from napari_deepheme.classify.ood import OodReference
-from napari_deepheme.classify.stain import StainColours, stain_colours, stain_maps
+from napari_deepheme.classify.stain import StainColours, stain_maps
 from napari_deepheme.errors import BundleError
 from napari_deepheme.models.device import Device, Precision
 from napari_deepheme.models.runner import Runner
 from napari_deepheme.stats.calibration import pool
-from napari_deepheme.stats.prior import class_prior, with_prior
 
 _SELF_TEST_TOLERANCE = 0.02
 
 
 class Ensemble:
-    """The members of a bundle, ready to predict.
+    """The members of a bundle, ready to run; nothing of a slide is kept in it.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class Ensemble:
     BundleError
         The weights do not fit, or the self-test image does not give the expected probabilities.
     OptionError
-        The device is not there, or cannot reckon in that precision.
+        The device is not there, or cannot compute in that precision.
     """
 
     def __init__(
@@ -57,17 +57,14 @@ class Ensemble:
         checked: bool = True,
     ) -> None:
         self.spec = bundle.spec
-        self._inference = Runner(
+        self._runner = Runner(
             device, precision, batch_size * self.spec.input_px**2, bears_bf16=self.spec.bf16
         )
-        self.device = self._inference.device
+        self.device = self._runner.device
         self._members = [load_member(bundle, member, self.device) for member in bundle.spec.members]
-        self._stain: StainColours | None = None
-        self.mixture: NDArray[np.float64] | None = None
-        """Share of each class that calls reckon with; None: as learned."""
-        self._novelty = None
+        self._ood = None
         if self.spec.ood is not None:
-            self._novelty = OodReference.from_bytes(bundle.read(self.spec.ood.file))
+            self._ood = OodReference.from_bytes(bundle.read(self.spec.ood.file))
         shape = (1, 3, 1, 1)
         self._mean = torch.tensor(self.spec.mean, device=self.device).view(shape)
         self._std = torch.tensor(self.spec.std, device=self.device).view(shape)
@@ -77,79 +74,44 @@ class Ensemble:
     @property
     def batch_size(self) -> int:
         """Crops per pass."""
-        return self._inference.batch_px // self.spec.input_px**2
+        return self._runner.batch_px // self.spec.input_px**2
 
-    def match_stain(self, crops: NDArray[np.uint8]) -> bool:
-        """Take crops from now on in the colours the model was trained on.
-
-        Parameters
-        ----------
-        crops : ndarray of uint8, shape (n, input_px, input_px, 3)
-            Cells of the slide that is to be classified.
-
-        Returns
-        -------
-        bool
-            False, and colours are taken as they are, if the crops do not show those of the slide or the
-            model has none to match.
-        """
-        self._stain = stain_colours(crops) if self.spec.stain else None
-        return self._stain is not None
-
-    def match_prior(self, crops: NDArray[np.uint8]) -> None:
-        """Reckon from now on with the classes of a slide, as often as they occur on it.
-
-        Parameters
-        ----------
-        crops : ndarray of uint8, shape (n, input_px, input_px, 3)
-            Cells from all over the slide that is to be classified. Nothing changes if there are none, or if
-            the model does not know the mixture it learned from.
-        """
-        self.mixture = None
-        if self.spec.class_prior is not None and len(crops):
-            self.mixture = class_prior(self.predict(crops).mean, np.array(self.spec.class_prior))
-
-    def predict(self, crops: NDArray[np.uint8]) -> Predictions:
-        """Probabilities for RGB crops.
+    def run(self, crops: NDArray[np.uint8], stain: StainColours | None = None) -> RawOutputs:
+        """What every member says of RGB crops.
 
         Parameters
         ----------
         crops : ndarray of uint8, shape (n, input_px, input_px, 3)
             At the bundle's µm/px.
+        stain : StainColours, optional
+            Colours of the slide the crops are from: they are shown in the colours of the training cells then.
+            Without them, or if the bundle does not say what its colours are, they are shown as they are.
         """
-        members, features = self._outputs(crops)
+        members, features = self._outputs(crops, stain)
         distance = np.full(len(crops), np.nan, np.float32)
-        if self._novelty is not None:
-            distance = self._novelty.distance(features)
-        mean = pool(members, self._temperatures(distance))
-        if self.mixture is not None:
-            learned = np.array(self.spec.class_prior)
-            members, mean = (
-                with_prior(each, self.mixture, learned).astype(np.float32) for each in (members, mean)
-            )
-        return Predictions(members, mean, distance)
+        if self._ood is not None:
+            distance = self._ood.distance(features)
+        return RawOutputs(members, distance)
 
-    def _temperatures(self, distance: NDArray[np.float32]) -> NDArray[np.float64]:
-        """The bundle's; cells unlike those that earned it are not made surer than the members are."""
-        temperature = self.spec.temperature
-        farthest = np.inf if self.spec.ood is None else self.spec.ood.threshold
-        return np.where(distance > farthest, max(temperature, 1.0), temperature)
-
-    def features(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def features(self, crops: NDArray[np.uint8], stain: StainColours | None = None) -> NDArray[np.float32]:
         """What each member makes of crops before its last layer, shape (m, n, d)."""
-        return self._outputs(crops)[1]
+        return self._outputs(crops, stain)[1]
 
-    def _outputs(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _outputs(
+        self, crops: NDArray[np.uint8], stain: StainColours | None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Probabilities (m, n, k) and features (m, n, d)."""
-        parts = self._inference.run(crops, self._batch)
+        parts = self._runner.run(crops, partial(self._batch, stain))
         probabilities, features = (np.concatenate(each, axis=1) for each in zip(*parts, strict=True))
         return probabilities, features
 
-    def _batch(self, crops: torch.Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        images = (self._in_colours_known(crops) - self._mean) / self._std
+    def _batch(
+        self, stain: StainColours | None, crops: torch.Tensor
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        images = (self._in_training_colours(crops, stain) - self._mean) / self._std
         sizes = self.spec.views
         views = torch.cat([_view(images, size, number) for number, size in enumerate(sizes)])
-        with self._inference.autocast():
+        with self._runner.autocast():
             outputs = [features_and_logits(member, views) for member in self._members]
         features, logits = (
             torch.stack(each).float().view(len(each), len(sizes), len(images), each[0].shape[1])
@@ -158,13 +120,13 @@ class Ensemble:
         probabilities = self._probabilities(logits).mean(dim=1)
         return probabilities.cpu().numpy(), features.mean(dim=1).cpu().numpy()
 
-    def _in_colours_known(self, crops: torch.Tensor) -> torch.Tensor:
+    def _in_training_colours(self, crops: torch.Tensor, stain: StainColours | None) -> torch.Tensor:
         """Crops (n, 3, p, p) of uint8 as the model is to see them, 0 to 1."""
-        if self._stain is None or self.spec.stain is None:
+        if stain is None or self.spec.stain is None:
             return crops.float() / 255
-        seen = crops.permute(0, 2, 3, 1).cpu().numpy()
-        maps = torch.from_numpy(stain_maps(seen, self._stain, self.spec.stain)).to(self.device)
-        # in place, for new arrays of this size take longer than what is reckoned in them
+        pixels = crops.permute(0, 2, 3, 1).cpu().numpy()
+        maps = torch.from_numpy(stain_maps(pixels, stain, self.spec.stain)).to(self.device)
+        # in place: allocating arrays of this size takes longer than the arithmetic
         density = crops.float().flatten(2).add_(1).div_(256).log_().neg_()
         light = torch.baddbmm(maps[..., 3:], maps[..., :3], density).neg_().exp_()
         return light.mul_(256).sub_(1).div_(255).clamp_(0, 1).view(crops.shape)
@@ -178,7 +140,7 @@ class Ensemble:
 
     def test_values(self, image: NDArray[np.uint8]) -> tuple[float, ...]:
         """What the self-test compares: a crop's probabilities at the bundle's temperature."""
-        members, _ = self._outputs(image[None])
+        members, _ = self._outputs(image[None], None)
         return tuple(pool(members, self.spec.temperature)[0].tolist())
 
     def _self_test(self, bundle: Bundle) -> None:

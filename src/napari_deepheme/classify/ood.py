@@ -1,4 +1,4 @@
-"""How unlike the cells a model learned from a cell is. No torch here.
+"""Out-of-distribution distance: how unlike the training cells a cell is. No torch here.
 
 Mahalanobis distance, in the features before the last layer, to the nearest class (Lee et al. 2018,
 arXiv:1807.03888, without its input noise and layer weights), averaged over the members.
@@ -17,7 +17,7 @@ _SHRINKAGE = 1e-3
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OodReference:
-    """Features of the cells learned from, for m members with d features each.
+    """Features of the training cells, for m members with d features each.
 
     Attributes
     ----------

@@ -10,10 +10,12 @@ import sys
 
 import typer
 
+from napari_deepheme.cli.analyses import differential, export
+from napari_deepheme.cli.demonstration import demo, synth
 from napari_deepheme.cli.evaluation import evaluate
 from napari_deepheme.cli.models import models
 from napari_deepheme.cli.printing import RESEARCH_USE, print_error
-from napari_deepheme.cli.slides import classify, demo, info, synth
+from napari_deepheme.cli.slides import classify, info
 from napari_deepheme.cli.training import train, train_detector
 from napari_deepheme.errors import DeepHemeError
 
@@ -23,7 +25,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, info, classify, synth, train, train_detector, evaluate):
+for command in (demo, info, classify, differential, export, synth, train, train_detector, evaluate):
     app.command()(command)
 app.add_typer(models, name="models")
 

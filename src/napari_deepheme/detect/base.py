@@ -9,6 +9,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_deepheme.detect.white import DEFAULT_WHITE, White
+
 Image = NDArray[np.uint8]
 Bounds = tuple[float, float, float, float]
 """Top, left, bottom, right."""
@@ -17,6 +19,10 @@ Bounds = tuple[float, float, float, float]
 _SAME_CELL_UM = 2.5
 # two tiles place the centre of one cell so far apart at most that each could take it for the other's
 _BORDER_UM = 0.5
+
+
+LOWEST_SCORE = 0.12
+"""Finds are kept down to this score, so that the detection threshold can be moved after a run."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,9 +47,53 @@ class Detections:
         """The detections at ``index``."""
         return Detections(self.yx[index], self.diameter_um[index], self.score[index])
 
+    def above(self, threshold: float) -> Detections:
+        """The detections with at least this score."""
+        return self.take(np.flatnonzero(self.score >= threshold))
+
+    def placed(self, origin: NDArray[np.float64], step: NDArray[np.float64]) -> Detections:
+        """The detections on the slide, where the image begins at ``origin`` and has pixels ``step`` apart."""
+        return Detections(origin + self.yx * step, self.diameter_um, self.score)
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorCalibration:
+    """What a detector measured on a slide before it searches it.
+
+    Attributes
+    ----------
+    white : tuple of float
+        RGB of the empty background, 0–255.
+    nuclear : float
+        Nuclear absorbance from which the stain detector takes a pixel for a nucleus.
+    """
+
+    white: White = DEFAULT_WHITE
+    nuclear: float = 0.22
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionThresholds:
+    """Scores from which a find counts as a cell.
+
+    Attributes
+    ----------
+    film : float
+        Where cells lie apart.
+    crowded : float
+        Where they touch and overlap, as in marrow: their scores are lower there.
+    """
+
+    film: float
+    crowded: float
+
 
 class Detector(Protocol):
-    """Finds cells in images of its own µm/px."""
+    """Finds cells in images of its own µm/px; the same for every slide."""
+
+    @property
+    def name(self) -> str:
+        """Name and version, as an analysis records them."""
 
     @property
     def mpp(self) -> float:
@@ -57,11 +107,15 @@ class Detector(Protocol):
     def batch_px(self) -> int:
         """Pixels of the images that are best given at once; of images that are larger, one at a time."""
 
-    def adapt(self, samples: Sequence[Image]) -> Detector:
-        """The detector fitted to one slide, from images of some of its fields."""
+    @property
+    def thresholds(self) -> DetectionThresholds:
+        """Scores from which its finds count."""
 
-    def detect(self, images: Sequence[Image]) -> list[Detections]:
-        """Cells of RGB images of shape (h, w, 3)."""
+    def calibrate(self, samples: Sequence[Image]) -> DetectorCalibration:
+        """Measure a slide on images of some of its fields."""
+
+    def detect(self, images: Sequence[Image], calibration: DetectorCalibration = ...) -> list[Detections]:
+        """Finds of every score it keeps in RGB images of shape (h, w, 3) of a slide."""
 
 
 class TileMerge:
@@ -80,6 +134,12 @@ class TileMerge:
         self._mpp = np.array(mpp)
         self._borders = np.empty((0, 2))
 
+    def remember(self, core: Bounds, yx: NDArray[np.float64]) -> None:
+        """Take the cells (level-0 pixels) that were accepted of a tile in an earlier run as already there."""
+        reach = _SAME_CELL_UM / self._mpp
+        inner = ((yx > np.array(core[:2]) + reach) & (yx < np.array(core[2:]) - reach)).all(axis=1)
+        self._borders = np.concatenate([self._borders, yx[~inner]])
+
     def accept(self, core: Bounds, found: Detections) -> Detections:
         """Those of a tile's detections (level-0 pixels) that are new and its own."""
         top_left, bottom_right = np.array(core[:2]), np.array(core[2:])
@@ -91,6 +151,5 @@ class TileMerge:
         gap = (found.yx[:, None] - self._borders[near]) * self._mpp
         seen = (np.hypot(gap[..., 0], gap[..., 1]) < _SAME_CELL_UM).any(axis=1)
         found = found.take(np.flatnonzero(~seen))
-        inner = ((found.yx > top_left + reach) & (found.yx < bottom_right - reach)).all(axis=1)
-        self._borders = np.concatenate([self._borders, found.yx[~inner]])
+        self.remember(core, found.yx)
         return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import copy
+from functools import partial
 from io import BytesIO
 
 import numpy as np
@@ -14,10 +14,16 @@ from scipy.spatial import cKDTree
 from torch import nn
 from torch.nn.functional import max_pool2d
 
-from napari_deepheme.detect.base import Detections, Image
+from napari_deepheme.detect.base import (
+    LOWEST_SCORE,
+    Detections,
+    DetectionThresholds,
+    DetectorCalibration,
+    Image,
+)
 from napari_deepheme.detect.bundle import DetectorBundle
 from napari_deepheme.detect.network import COARSEST, STRIDE, HeatmapNetwork
-from napari_deepheme.detect.white import DEFAULT_WHITE, white_of
+from napari_deepheme.detect.white import White, white_of
 from napari_deepheme.errors import BundleError
 from napari_deepheme.models.device import Device, Precision
 from napari_deepheme.models.runner import Runner
@@ -54,7 +60,7 @@ class HeatmapDetector:
     BundleError
         The weights do not fit, or the self-test image does not give the expected heatmap.
     OptionError
-        The device is not there, or cannot reckon in that precision.
+        The device is not there, or cannot compute in that precision.
     """
 
     def __init__(
@@ -67,15 +73,19 @@ class HeatmapDetector:
         checked: bool = True,
     ) -> None:
         self.spec = bundle.spec
-        self.white = DEFAULT_WHITE
-        self._inference = Runner(device, precision, batch_px, bears_bf16=True)
-        self.device = self._inference.device
+        self._runner = Runner(device, precision, batch_px, bears_bf16=True)
+        self.device = self._runner.device
         self._network = _load_network(bundle, self.device)
         shape = (1, 3, 1, 1)
         self._mean = torch.tensor(self.spec.mean, device=self.device).view(shape)
         self._std = torch.tensor(self.spec.std, device=self.device).view(shape)
         if checked:
             self._self_test(bundle)
+
+    @property
+    def name(self) -> str:
+        """Name and version of its bundle."""
+        return f"{self.spec.name} {self.spec.version}"
 
     @property
     def mpp(self) -> float:
@@ -90,20 +100,26 @@ class HeatmapDetector:
     @property
     def batch_px(self) -> int:
         """Pixels of the images that it wants at once."""
-        return self._inference.batch_px
+        return self._runner.batch_px
 
-    def adapt(self, samples: Sequence[Image]) -> HeatmapDetector:
-        """The detector with the white of a slide, from fields of it."""
-        adapted = copy(self)
-        adapted.white = white_of(samples)
-        return adapted
+    @property
+    def thresholds(self) -> DetectionThresholds:
+        """Those of its bundle."""
+        film, crowded = self.spec.threshold, self.spec.crowded_threshold
+        return DetectionThresholds(film, film if crowded is None else crowded)
 
-    def detect(self, images: Sequence[Image]) -> list[Detections]:
-        """Cells of RGB images at the detector's µm/px."""
-        return [self._peaks(*drawn) for drawn in self.heatmaps(images)]
+    def calibrate(self, samples: Sequence[Image]) -> DetectorCalibration:
+        """The white of a slide, from fields of it."""
+        return DetectorCalibration(white_of(samples))
+
+    def detect(
+        self, images: Sequence[Image], calibration: DetectorCalibration = DetectorCalibration()
+    ) -> list[Detections]:
+        """Finds of at least :data:`LOWEST_SCORE` in RGB images at the detector's µm/px."""
+        return [self._peaks(*drawn) for drawn in self.heatmaps(images, calibration)]
 
     def _peaks(self, heat: torch.Tensor, log_diameter: torch.Tensor) -> Detections:
-        peaks = torch.nonzero((heat == _highest_near(heat)) & (heat >= self.spec.threshold))
+        peaks = torch.nonzero((heat == _highest_near(heat)) & (heat >= LOWEST_SCORE))
         index = peaks.T.cpu().numpy()
         values, sizes = heat.cpu().numpy(), log_diameter.cpu().numpy()
         found = Detections(
@@ -113,13 +129,17 @@ class HeatmapDetector:
         )
         return found.take(_strongest(found, self.mpp))
 
-    def heatmaps(self, images: Sequence[Image]) -> list[Heatmap]:
+    def heatmaps(
+        self, images: Sequence[Image], calibration: DetectorCalibration = DetectorCalibration()
+    ) -> list[Heatmap]:
         """Probability of a centre (0–1) and logarithm of the diameter (µm), at half the images' resolution.
 
         Parameters
         ----------
         images : sequence of ndarray of uint8, shape (h, w, 3)
             Those of one size go through the network together.
+        calibration : DetectorCalibration
+            Of their slide.
 
         Returns
         -------
@@ -130,19 +150,20 @@ class HeatmapDetector:
         for i, image in enumerate(padded):
             by_size.setdefault(image.shape, []).append(i)
         drawn: dict[int, Heatmap] = {}
+        outputs_of = partial(self._outputs, calibration.white)
         for index in by_size.values():
-            outputs = torch.cat(self._inference.run(np.stack([padded[i] for i in index]), self._outputs))
+            outputs = torch.cat(self._runner.run(np.stack([padded[i] for i in index]), outputs_of))
             for i, (heat, log_diameter) in zip(index, outputs, strict=True):
                 rows, columns = (-(-side // STRIDE) for side in images[i].shape[:2])
                 drawn[i] = heat[:rows, :columns].sigmoid(), log_diameter[:rows, :columns]
         return [drawn[i] for i in range(len(images))]
 
-    def _outputs(self, pixels: torch.Tensor) -> torch.Tensor:
-        white = torch.tensor(self.white, device=self.device).view(1, 3, 1, 1)
+    def _outputs(self, background: White, pixels: torch.Tensor) -> torch.Tensor:
+        white = torch.tensor(background, device=self.device).view(1, 3, 1, 1)
         pixels = (
             torch.minimum(pixels.float(), white).mul_(1 / (white * self._std)).sub_(self._mean / self._std)
         )
-        with self._inference.autocast():
+        with self._runner.autocast():
             outputs: torch.Tensor = self._network(pixels.contiguous(memory_format=torch.channels_last))
         return outputs.float()
 

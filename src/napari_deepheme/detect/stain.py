@@ -15,13 +15,17 @@ from skimage.measure import regionprops_table
 from skimage.morphology import remove_small_objects
 from skimage.segmentation import watershed
 
-from napari_deepheme.detect.base import Detections, Image
+from napari_deepheme.detect.base import Detections, DetectionThresholds, DetectorCalibration, Image
 from napari_deepheme.detect.white import DEFAULT_WHITE, White, white_of
 
-Field = NDArray[np.float32]
+Absorbance = NDArray[np.float32]
 Labels = NDArray[np.int32]
 Pairs = NDArray[np.intp]
 
+STAIN = "stain"
+"""Name of the detector that needs no network."""
+
+_LEAST_SCORE = 0.5  # what scores less has the size of a platelet, or no contrast
 # share of the red absorbance that nuclei reach in blue; red cells, however thick, lie above
 _BLUE = 0.78
 # absorbance of anything stained, and of the nuclei of the palest stains
@@ -33,8 +37,30 @@ _WAIST = 0.85
 _LOBE_DISTANCE_UM, _LOBE_UM2, _NUCLEUS_UM2 = 8.0, 40.0, 90.0
 
 
-@dataclass(frozen=True, slots=True)
 class StainDetector:
+    """The detector that needs no network."""
+
+    name = STAIN
+    mpp = 0.5
+    halo_um = 24.0  # one large cell
+    batch_px = 0
+    thresholds = DetectionThresholds(_LEAST_SCORE, _LEAST_SCORE)
+
+    def calibrate(self, samples: Sequence[Image]) -> DetectorCalibration:
+        """White, and half the absorbance of nuclei, from fields of the slide."""
+        nuclei = NuclearStain(mpp=self.mpp).fitted(samples)
+        return DetectorCalibration(nuclei.white, nuclei.threshold)
+
+    def detect(
+        self, images: Sequence[Image], calibration: DetectorCalibration = DetectorCalibration()
+    ) -> list[Detections]:
+        """Cells of RGB images at the detector's µm/px."""
+        nuclei = NuclearStain(calibration.white, calibration.nuclear, self.mpp)
+        return [nuclei.cells(image) for image in images]
+
+
+@dataclass(frozen=True, slots=True)
+class NuclearStain:
     """Nuclei are where much more red than blue light is absorbed; red cells absorb blue.
 
     Parameters
@@ -51,29 +77,19 @@ class StainDetector:
     threshold: float = 0.22
     mpp: float = 0.5
 
-    @property
-    def halo_um(self) -> float:
-        """One large cell."""
-        return 24.0
-
-    @property
-    def batch_px(self) -> int:
-        """One image at a time."""
-        return 0
-
-    def adapt(self, samples: Sequence[Image]) -> StainDetector:
-        """White, and half the absorbance of nuclei, from fields of the slide; without samples, unchanged."""
+    def fitted(self, samples: Sequence[Image]) -> NuclearStain:
+        """With the white and half the nuclear absorbance of a slide's fields; without samples, unchanged."""
         if not samples:
             return self
-        adapted = replace(self, white=white_of(samples))
-        fields = map(adapted.absorbance, samples)
+        fitted = replace(self, white=white_of(samples))
+        fields = map(fitted.absorbance, samples)
         stained = np.concatenate([field[field > _STAINED] for field in fields])
         level = float(np.percentile(stained, 90)) if len(stained) >= _FEWEST_PX else 0.0
         if level < _NUCLEAR:
-            return adapted  # no nucleus among the samples
-        return replace(adapted, threshold=float(np.clip(level / 2, 0.08, 0.25)))
+            return fitted  # no nucleus among the samples
+        return replace(fitted, threshold=float(np.clip(level / 2, 0.08, 0.25)))
 
-    def absorbance(self, image: Image) -> Field:
+    def absorbance(self, image: Image) -> Absorbance:
         """Optical density in red less half of that in blue, smoothed; 0 where blue is absorbed as well."""
         red, blue = (
             ndimage.gaussian_filter(
@@ -82,18 +98,15 @@ class StainDetector:
             )
             for c in (0, 2)
         )
-        field: Field = np.where(blue < _BLUE * red, red - 0.5 * blue, 0.0)
+        field: Absorbance = np.where(blue < _BLUE * red, red - 0.5 * blue, 0.0)
         return field
 
-    def detect(self, images: Sequence[Image]) -> list[Detections]:
-        """Cells of RGB images at the detector's µm/px."""
-        return [self._detect(image) for image in images]
-
-    def _detect(self, image: Image) -> Detections:
+    def cells(self, image: Image) -> Detections:
+        """Cells of one RGB image."""
         absorbed = self.absorbance(image)
         nuclei = remove_small_objects(absorbed > self.threshold, max_size=int(2.0 / self.mpp**2))
         nuclei = ndimage.binary_fill_holes(nuclei)
-        cells = self._cells(nuclei)
+        cells = self._labelled(nuclei)
         table = regionprops_table(cells, absorbed, properties=("bbox", "area", "intensity_mean"))
         area_um2 = table["area"] * self.mpp**2
         found = Detections(
@@ -102,9 +115,9 @@ class StainDetector:
             diameter_um=np.sqrt(area_um2 * 4 / np.pi).astype(np.float32),
             score=_score(area_um2, table["intensity_mean"] / self.threshold),
         )
-        return found.take(np.flatnonzero(found.score >= 0.5))
+        return found.take(np.flatnonzero(found.score >= _LEAST_SCORE))
 
-    def _cells(self, nuclei: NDArray[np.bool_]) -> Labels:
+    def _labelled(self, nuclei: NDArray[np.bool_]) -> Labels:
         """Labels of cells: the lobes of one nucleus together, touching nuclei apart."""
         density = ndimage.gaussian_filter(nuclei.astype(np.float32), _SMOOTHING_UM / self.mpp)
         peaks = (ndimage.maximum_filter(density, size=2 * round(1.0 / self.mpp) + 1) == density) & nuclei
@@ -116,7 +129,7 @@ class StainDetector:
         n = int(lobes.max())
         return _join(lobes, n, self._lobes_of_one(lobes, n))
 
-    def _without_a_waist(self, lobes: Labels, density: Field, n: int) -> Pairs:
+    def _without_a_waist(self, lobes: Labels, density: Absorbance, n: int) -> Pairs:
         """Neighbours between which the nucleus is about as wide as they are."""
         peak = ndimage.maximum(density, lobes, np.arange(n + 1))
         pairs, passes = [], []

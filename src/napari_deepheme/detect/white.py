@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-
-from napari_deepheme.detect.base import Image
+from numpy.typing import NDArray
 
 White = tuple[float, float, float]
 
 DEFAULT_WHITE: White = (245.0, 235.0, 225.0)
 
 
-def white_of(samples: Sequence[Image]) -> White:
+def white_of(samples: Sequence[NDArray[np.uint8]]) -> White:
     """RGB (0–255) of the emptiest pixels of a slide, from fields of it; without fields a usual one."""
     if not samples:
         return DEFAULT_WHITE

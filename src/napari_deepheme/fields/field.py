@@ -27,6 +27,7 @@ class FieldKind(StrEnum):
     BLURRED = "out of focus"
     PALE = "stain too weak"
     FOREIGN = "not a stained smear"
+    DAMAGED = "damaged"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,21 +10,22 @@ from dataclasses import dataclass
 import numpy as np
 
 from napari_deepheme.cells import Region
-from napari_deepheme.detect.stain import StainDetector
+from napari_deepheme.detect.stain import NuclearStain
+from napari_deepheme.errors import SlideError
 from napari_deepheme.fields.field import Field, FieldKind, spread
 from napari_deepheme.fields.measure import (
     FIELD_UM,
     Look,
-    adapted,
     halve,
     kind_of,
     look_closely,
     look_from_afar,
     promise,
     score_of,
+    stain_of,
 )
 from napari_deepheme.jobs import Job, Progress
-from napari_deepheme.slide.planes import Pixels
+from napari_deepheme.slide.planes import WHITE, Pixels
 from napari_deepheme.slide.reader import Slide
 from napari_deepheme.slide.tiles import prefetch
 
@@ -33,6 +34,9 @@ _FAR_MPP, _FAR_MOST_PX = 4.0, 48_000_000
 _NEAR_MPP = 0.5  # chromatin shows in focus
 _BLOCK = 8  # fields a side that are read at once
 _MOST_LOOKS, _SAMPLES, _SAMPLE_PX = 300, 16, 1_000_000
+_Block = tuple[int, int, int, int]
+"""First row and column of some fields, row and column after the last."""
+
 _NO_LOOK = (FieldKind.GLASS, FieldKind.FOREIGN)
 
 
@@ -46,24 +50,27 @@ def judge_fields(slide: Slide) -> Job[tuple[Field, ...]]:
     ------
     ScaleError
         The slide's µm/px is not known.
-    SlideError
-        A tile is damaged.
     """
     fields = _Grid.of(slide)
-    picture = yield from _picture(slide, fields)
+    picture, damaged = yield from _picture(slide, fields)
     step = math.ceil(math.sqrt(picture.shape[0] * picture.shape[1] / _SAMPLE_PX))
-    far_detector = adapted([picture[::step, ::step]], fields.far_mpp)
-    looks = [look_from_afar(fields.cut(picture, i), far_detector) for i in range(len(fields))]
-    chosen = _chosen(fields, looks)
-    detector = _near_detector(slide, fields, chosen)
-    near = yield from _near_looks(slide, fields, chosen, detector)
-    best = _best_focus(list(near.values()))
-    return tuple(
-        _near_field(fields.region(i), near[i], detector, best)
-        if i in near
-        else _far_field(fields.region(i), look)
-        for i, look in enumerate(looks)
-    )
+    far_stain = stain_of([picture[::step, ::step]], fields.far_mpp)
+    looks = [look_from_afar(fields.cut(picture, i), far_stain) for i in range(len(fields))]
+    chosen = [i for i in _chosen(fields, looks) if i not in damaged]
+    stain = _near_stain(slide, fields, chosen)
+    near = yield from _near_looks(slide, fields, chosen, stain)
+    damaged |= {i for i, look in near.items() if look is None}
+    best = _best_focus([look for look in near.values() if look is not None])
+    judged = []
+    for i, look in enumerate(looks):
+        region, close = fields.region(i), near.get(i)
+        if i in damaged:
+            judged.append(Field(region, FieldKind.DAMAGED, 0.0, "a tile of the file is damaged", 0.0))
+        elif close is not None:
+            judged.append(_near_field(region, close, stain, best))
+        else:
+            judged.append(_far_field(region, look))
+    return tuple(judged)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,22 +135,25 @@ class _Grid:
         (row, column), (height, width) = divmod(index, self.columns), self.far_px
         return picture[row * height : (row + 1) * height, column * width : (column + 1) * width]
 
-    def read_far(self, slide: Slide, block: tuple[int, int, int, int]) -> Pixels:
+    def read_far(self, slide: Slide, block: _Block) -> Pixels:
         """The fields of a block (first row and column, row and column after the last) from afar."""
         top, left, bottom, right = block
         shape = ((bottom - top) * self.far_px[0], (right - left) * self.far_px[1])
         downsample = (self.size_px[0] / self.far_px[0], self.size_px[1] / self.far_px[1])
         return slide.read_downsampled(self._corner((top + bottom) / 2, (left + right) / 2), shape, downsample)
 
-    def read_near(self, slide: Slide, index: int) -> Pixels:
-        """A field close by."""
+    def read_near(self, slide: Slide, index: int) -> Pixels | None:
+        """A field close by; None if it is damaged."""
         height, width = (
             max(2, round(side * mpp / self.near_mpp))
             for side, mpp in zip(self.size_px, self.mpp, strict=True)
         )
-        return slide.read(self.centre(index), (height, width), self.near_mpp)
+        try:
+            return slide.read(self.centre(index), (height, width), self.near_mpp)
+        except SlideError:
+            return None
 
-    def blocks(self) -> list[tuple[int, int, int, int]]:
+    def blocks(self) -> list[_Block]:
         """Blocks of fields to read at once."""
         return [
             (top, left, min(top + _BLOCK, self.rows), min(left + _BLOCK, self.columns))
@@ -156,16 +166,36 @@ class _Grid:
         return row * self.size_px[0] - 0.5, column * self.size_px[1] - 0.5
 
 
-def _picture(slide: Slide, fields: _Grid) -> Job[Pixels]:
-    """The whole slide from afar, every field the same whole number of pixels."""
+def _picture(slide: Slide, fields: _Grid) -> Job[tuple[Pixels, set[int]]]:
+    """The whole slide from afar, every field the same whole number of pixels, and the damaged fields."""
     height, width = fields.far_px
-    picture = np.empty((fields.rows * height, fields.columns * width, 3), np.uint8)
+    picture = np.full((fields.rows * height, fields.columns * width, 3), WHITE, np.uint8)
+    damaged: set[int] = set()
     blocks = fields.blocks()
-    with closing(prefetch(blocks, lambda block: fields.read_far(slide, block))) as parts:
-        for number, (part, (top, left, bottom, right)) in enumerate(zip(parts, blocks, strict=True)):
-            picture[top * height : bottom * height, left * width : right * width] = part
+
+    def read(block: _Block) -> Pixels | None:
+        try:
+            return fields.read_far(slide, block)
+        except SlideError:
+            return None
+
+    with closing(prefetch(blocks, read)) as parts:
+        for number, (part, block) in enumerate(zip(parts, blocks, strict=True)):
+            # of a block with damage, every field by itself
+            pieces = [(block, part)] if part is not None else [(each, read(each)) for each in _single(block)]
+            for (top, left, bottom, right), piece in pieces:
+                if piece is None:
+                    damaged.add(top * fields.columns + left)
+                else:
+                    picture[top * height : bottom * height, left * width : right * width] = piece
             yield Progress("Looking over the slide", number + 1, len(blocks))
-    return picture
+    return picture, damaged
+
+
+def _single(block: _Block) -> list[_Block]:
+    """A block for each field of a block."""
+    top, left, bottom, right = block
+    return [(y, x, y + 1, x + 1) for y in range(top, bottom) for x in range(left, right)]
 
 
 def _chosen(fields: _Grid, looks: Sequence[Look]) -> list[int]:
@@ -176,20 +206,25 @@ def _chosen(fields: _Grid, looks: Sequence[Look]) -> list[int]:
     return [held[i] for i in order]
 
 
-def _near_detector(slide: Slide, fields: _Grid, chosen: Sequence[int]) -> StainDetector:
-    """The stain detector fitted to the most promising fields."""
-    samples = [halve(fields.read_near(slide, i)) for i in chosen[:_SAMPLES]]
-    return adapted(samples, 2 * fields.near_mpp)
+def _near_stain(slide: Slide, fields: _Grid, chosen: Sequence[int]) -> NuclearStain:
+    """The nuclear stain of the most promising fields."""
+    samples = [fields.read_near(slide, i) for i in chosen[:_SAMPLES]]
+    return stain_of([halve(sample) for sample in samples if sample is not None], 2 * fields.near_mpp)
 
 
 def _near_looks(
-    slide: Slide, fields: _Grid, chosen: Sequence[int], detector: StainDetector
-) -> Job[dict[int, Look]]:
-    found: dict[int, Look] = {}
-    looks = prefetch(chosen, lambda i: look_closely(fields.read_near(slide, i), detector))
-    with closing(looks):
-        for index, look in zip(chosen, looks, strict=True):
-            found[index] = look
+    slide: Slide, fields: _Grid, chosen: Sequence[int], stain: NuclearStain
+) -> Job[dict[int, Look | None]]:
+    """Looks at chosen fields; None of damaged ones."""
+    found: dict[int, Look | None] = {}
+
+    def look(index: int) -> Look | None:
+        image = fields.read_near(slide, index)
+        return None if image is None else look_closely(image, stain)
+
+    with closing(prefetch(chosen, look)) as looks:
+        for index, each in zip(chosen, looks, strict=True):
+            found[index] = each
             yield Progress("Looking at fields", len(found), len(chosen))
     return found
 
@@ -200,9 +235,9 @@ def _best_focus(looks: Sequence[Look]) -> float:
     return float(np.percentile(focus, 90)) if focus else 0.0
 
 
-def _near_field(region: Region, look: Look, detector: StainDetector, best_focus: float) -> Field:
+def _near_field(region: Region, look: Look, stain: NuclearStain, best_focus: float) -> Field:
     kind, reason = kind_of(look, best_focus)
-    score = score_of(look, detector, best_focus) if kind is FieldKind.GOOD else 0.0
+    score = score_of(look, stain, best_focus) if kind is FieldKind.GOOD else 0.0
     return Field(region, kind, score, reason, _expected(kind, look))
 
 

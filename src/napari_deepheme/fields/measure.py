@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_deepheme.detect.stain import StainDetector
+from napari_deepheme.detect.stain import NuclearStain
 from napari_deepheme.fields.field import FieldKind
 from napari_deepheme.slide.planes import Pixels
 
@@ -81,43 +81,43 @@ class Look:
     focus: float = float("nan")
 
 
-def adapted(samples: Sequence[Pixels], mpp: float) -> StainDetector:
-    """The stain detector fitted to a slide, searching for the faintest nuclei where no sample shows any."""
-    plain = StainDetector(mpp=mpp)
+def stain_of(samples: Sequence[Pixels], mpp: float) -> NuclearStain:
+    """The nuclear stain of a slide, searching for the faintest nuclei where no sample shows any."""
+    plain = NuclearStain(mpp=mpp)
     if sum(sample[..., 0].size for sample in samples) < _FEWEST_SAMPLE_PX:
         return replace(plain, threshold=_FAINT)
     samples = [np.maximum(sample, 1) for sample in samples]
-    detector = plain.adapt(samples)
-    if detector.threshold == plain.threshold:
-        return replace(detector, threshold=_FAINT)
-    return replace(detector, threshold=max(detector.threshold, _half_of_nuclei(samples, detector)))
+    stain = plain.fitted(samples)
+    if stain.threshold == plain.threshold:
+        return replace(stain, threshold=_FAINT)
+    return replace(stain, threshold=max(stain.threshold, _half_of_nuclei(samples, stain)))
 
 
-def _half_of_nuclei(samples: Sequence[Pixels], detector: StainDetector) -> float:
-    """Half the absorbance of what the detector takes for nuclei, lilac red cells hardly among it."""
-    absorbed = np.concatenate([detector.absorbance(sample).ravel() for sample in samples])
-    nuclei = absorbed[absorbed > detector.threshold]
+def _half_of_nuclei(samples: Sequence[Pixels], stain: NuclearStain) -> float:
+    """Half the absorbance of what is taken for nuclei, lilac red cells hardly among it."""
+    absorbed = np.concatenate([stain.absorbance(sample).ravel() for sample in samples])
+    nuclei = absorbed[absorbed > stain.threshold]
     return min(_DARKEST_THRESHOLD, float(np.percentile(nuclei, 90)) / 2) if len(nuclei) else 0.0
 
 
-def look_from_afar(image: Pixels, detector: StainDetector) -> Look:
+def look_from_afar(image: Pixels, stain: NuclearStain) -> Look:
     """Measure a field in which nuclei are a few pixels wide; cells are guessed from their area."""
     lit = _lit(image)
-    black = 1 - lit.mean() if max(detector.white) >= _DARKEST_GLASS else 1.0
-    image = np.where(lit[..., None], image, np.array(detector.white, np.uint8))
-    detector = replace(detector, white=_glass_nearby(image, detector.white))
-    density = _density(image, detector.white)
+    black = 1 - lit.mean() if max(stain.white) >= _DARKEST_GLASS else 1.0
+    image = np.where(lit[..., None], image, np.array(stain.white, np.uint8))
+    stain = replace(stain, white=_glass_nearby(image, stain.white))
+    density = _density(image, stain.white)
     mean: Density = (density[..., 0] + density[..., 1] + density[..., 2]) / np.float32(3)
-    absorbed = detector.absorbance(image)
-    nuclei = absorbed > detector.threshold
-    area = image.shape[0] * image.shape[1] * detector.mpp**2
+    absorbed = stain.absorbance(image)
+    nuclei = absorbed > stain.threshold
+    area = image.shape[0] * image.shape[1] * stain.mpp**2
     return Look(
         black=float(black),
         stained=float((mean > _STAINED).mean()),
         colour=_colour(density, mean),
-        closed=_without_gaps(mean, _LAYER, detector.mpp),
-        thick=_without_gaps(mean, _LAYERS, detector.mpp),
-        heaped=_without_gaps(density[..., 0], _NUCLEAR_RED, detector.mpp),
+        closed=_without_gaps(mean, _LAYER, stain.mpp),
+        thick=_without_gaps(mean, _LAYERS, stain.mpp),
+        heaped=_without_gaps(density[..., 0], _NUCLEAR_RED, stain.mpp),
         nuclear=float(nuclei.mean()),
         level=float(np.percentile(absorbed[nuclei], 75)) if nuclei.any() else 0.0,
         tint=_tint(density[nuclei]),
@@ -126,13 +126,11 @@ def look_from_afar(image: Pixels, detector: StainDetector) -> Look:
     )
 
 
-def look_closely(image: Pixels, detector: StainDetector) -> Look:
-    """Measure a field read at half the detector's µm/px: cells are found, focus is measured."""
+def look_closely(image: Pixels, stain: NuclearStain) -> Look:
+    """Measure a field read at half the µm/px of ``stain``: cells are found, focus is measured."""
     halved = halve(image)
-    look = look_from_afar(halved, detector)
-    return replace(
-        look, cells=float(len(detector.detect([halved])[0].yx)), focus=_focus(image, halved, detector)
-    )
+    look = look_from_afar(halved, stain)
+    return replace(look, cells=float(len(stain.cells(halved).yx)), focus=_focus(image, halved, stain))
 
 
 def halve(image: Pixels) -> Pixels:
@@ -158,13 +156,13 @@ def kind_of(look: Look, best_focus: float = 0.0) -> tuple[FieldKind, str]:
     return kind, f"{'sharp' if look.focus >= _SHARP * best_focus else 'a little blurred'}, {reason}"
 
 
-def score_of(look: Look, detector: StainDetector, best_focus: float) -> float:
+def score_of(look: Look, stain: NuclearStain, best_focus: float) -> float:
     """How well a good field can be counted, 0 to 1: sharp, with many cells that lie apart, well stained."""
     sharp = min(1.0, look.focus / best_focus) if best_focus else 1.0
     density = look.cells * FIELD_UM**2 / look.area_um2
     room = (1 - max(0.0, look.nuclear - _ROOMY)) * (1 - look.closed)
-    stain = min(1.0, look.level / (2 * detector.threshold))
-    return max(_WORST, sharp * density / (density + _MANY_CELLS) * room * stain)
+    stained = min(1.0, look.level / (2 * stain.threshold))
+    return max(_WORST, sharp * density / (density + _MANY_CELLS) * room * stained)
 
 
 def promise(look: Look) -> float:
@@ -233,9 +231,9 @@ def _without_gaps(density: Density, limit: float, mpp: float) -> float:
     return float((ndimage.minimum_filter(smooth, max(1, round(_REACH_UM / mpp))) > limit).mean())
 
 
-def _focus(image: Pixels, halved: Pixels, detector: StainDetector) -> float:
+def _focus(image: Pixels, halved: Pixels, stain: NuclearStain) -> float:
     """Deviation of the Laplacian of green absorbance at one pixel of ``image`` over that at four."""
-    white = detector.white[1]
+    white = stain.white[1]
     fine, coarse = (
         sigma**2 * ndimage.gaussian_laplace(_green(pixels, white), sigma).std()
         for pixels, sigma in ((image, 1.0), (halved, 2.0))

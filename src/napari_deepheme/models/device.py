@@ -21,7 +21,7 @@ class Device(StrEnum):
 
 
 class Precision(StrEnum):
-    """In what the networks reckon; ``auto`` takes bfloat16 where it is fast and calls bear it."""
+    """Precision of the networks' arithmetic; ``auto`` takes bfloat16 where it is fast and calls stay the same."""
 
     AUTO = "auto"
     FP32 = "fp32"
@@ -30,9 +30,9 @@ class Precision(StrEnum):
 
 
 def torch_precision(wanted: Precision, device: torch.device, *, bears_bf16: bool) -> torch.dtype:
-    """The number type of a choice; :class:`OptionError` if the device cannot reckon in it.
+    """The number type of a choice; :class:`OptionError` if the device cannot compute in it.
 
-    ``auto`` is float32 for a network that does not bear bfloat16.
+    ``auto`` is float32 for a network whose calls change in bfloat16.
     """
     import torch
 

@@ -17,7 +17,7 @@ from napari_deepheme.models.device import Device, Precision, torch_device, torch
 R = TypeVar("R")
 
 _LIBRARIES = ThreadpoolController()
-_SHARE_PX = 75_000  # with less, a core is longer in calling the network than in reckoning
+_SHARE_PX = 75_000  # with less, a core spends longer on calling the network than on its arithmetic
 
 
 class Runner:
@@ -42,7 +42,7 @@ class Runner:
     Raises
     ------
     OptionError
-        The device is not there, or cannot reckon in that precision.
+        The device is not there, or cannot compute in that precision.
     """
 
     def __init__(self, device: Device, precision: Precision, batch_px: int, *, bears_bf16: bool) -> None:
@@ -82,12 +82,12 @@ class Runner:
         return function(pixels.to(self.device).permute(0, 3, 1, 2))
 
     def autocast(self) -> torch.autocast:
-        """Within it, networks reckon in the chosen precision; what is done to pixels stays outside."""
+        """A context in which networks compute in the chosen precision; arithmetic on pixels stays outside."""
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not torch.float32)
 
 
 def _one_core() -> None:
-    """Have torch reckon on this thread alone; other threads keep the number of theirs."""
+    """Have torch compute on this thread alone; other threads keep the number of theirs."""
     torch.get_num_threads()  # sets the thread up, which would undo a limit set before
     _LIBRARIES.limit(limits=1, user_api="openmp")
 

@@ -14,7 +14,8 @@ from scipy.stats import beta
 Probabilities = NDArray[np.floating]
 Labels = NDArray[np.integer]
 
-_SMALLEST = 1e-7
+SMALLEST = 1e-7
+"""Probabilities are not taken to be smaller, so that their logarithms are numbers."""
 
 
 def pool(members: Probabilities, temperature: float | NDArray[np.floating]) -> NDArray[np.float32]:
@@ -31,7 +32,7 @@ def pool(members: Probabilities, temperature: float | NDArray[np.floating]) -> N
     -------
     ndarray of float32, shape (n, k)
     """
-    logits = np.log(np.clip(members.astype(np.float64).mean(axis=0), _SMALLEST, None))
+    logits = np.log(np.clip(members.astype(np.float64).mean(axis=0), SMALLEST, None))
     softened = softmax(logits / np.asarray(temperature)[..., None], axis=1)
     pooled: NDArray[np.float32] = softened.astype(np.float32)
     return pooled
@@ -39,7 +40,7 @@ def pool(members: Probabilities, temperature: float | NDArray[np.floating]) -> N
 
 def fit_temperature(members: Probabilities, truth: Labels) -> float:
     """Temperature that minimises the negative log-likelihood of the pooled members (Guo et al. 2017)."""
-    logits = np.log(np.clip(members.astype(np.float64).mean(axis=0), _SMALLEST, None))
+    logits = np.log(np.clip(members.astype(np.float64).mean(axis=0), SMALLEST, None))
     rows = np.arange(len(truth))
 
     def loss(log_temperature: float) -> float:

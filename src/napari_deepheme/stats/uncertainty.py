@@ -1,60 +1,55 @@
-"""Per-cell uncertainty of an ensemble, in nats.
+"""Uncertainty of an ensemble, in nats.
 
-For members p_m with mean p̄: the entropy H(p̄) is the total uncertainty, the mean of H(p_m) the part
-that more members cannot remove, and their difference, the mutual information, is the members'
-disagreement (Depeweg et al. 2018, arXiv:1710.07283, eq. 3).
+An ensemble is a mixture: draw a member, then a class from its probabilities. The entropy of the class is the
+total uncertainty, its mean within the members is what more members cannot remove, and the difference is the
+mutual information between member and class: the members' disagreement (Depeweg et al. 2018, arXiv:1710.07283,
+eq. 3).
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import entr
 
-from napari_deepheme.cells import Predictions
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Uncertainty:
-    """Uncertainty of n cells; every array has shape (n,) and dtype float64.
-
-    Attributes
-    ----------
-    entropy : ndarray
-        Entropy of the calibrated ensemble probabilities, nats.
-    mutual_information : ndarray
-        Entropy of the members' plain mean less the mean of their entropies, nats; zero for one member.
-    agreement : ndarray
-        Share of members whose own call is the ensemble's.
-    margin : ndarray
-        Highest less second-highest ensemble probability.
-    """
-
-    entropy: NDArray[np.float64]
-    mutual_information: NDArray[np.float64]
-    agreement: NDArray[np.float64]
-    margin: NDArray[np.float64]
-
-
-def uncertainty(predictions: Predictions) -> Uncertainty:
-    """Uncertainty of each cell of ``predictions``."""
-    members = predictions.members.astype(np.float64)
-    mean = predictions.mean.astype(np.float64)
-    votes = members.argmax(axis=2) == mean.argmax(axis=1)
-    second, first = np.sort(mean, axis=1)[:, -2:].T
-    information = entropy(members.mean(axis=0)) - entropy(members).mean(axis=0)
-    return Uncertainty(
-        entropy=entropy(mean),
-        # rounding leaves values such as -1e-17 where members agree
-        mutual_information=np.maximum(information, 0.0),
-        agreement=votes.mean(axis=0),
-        margin=first - second,
-    )
-
-
-def entropy(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+def entropy(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
     """Shannon entropy along the last axis, nats."""
-    result: NDArray[np.float64] = entr(probabilities).sum(axis=-1)
+    result: NDArray[np.float64] = entr(probabilities.astype(np.float64)).sum(axis=-1)
     return result
+
+
+def member_joint(members: NDArray[np.floating], probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Joint probability of member and class once the ensemble's probabilities were calibrated.
+
+    A temperature and a class prior turn the members' mean into other probabilities, that is, they weight each
+    class of a cell by a factor. The same factors weight the classes of every member, so that members and mean
+    stay at one temperature and one prior, and the mixture of the members is what the ensemble says.
+
+    Parameters
+    ----------
+    members : ndarray, shape (m, n, k)
+        Members' probabilities as the networks gave them; their mean must be above zero.
+    probabilities : ndarray, shape (n, k)
+        The ensemble's, calibrated.
+
+    Returns
+    -------
+    ndarray of float64, shape (m, n, k)
+        Sums to ``probabilities`` over the members, to one over members and classes.
+    """
+    factors = probabilities / members.mean(axis=0, dtype=np.float64)
+    joint: NDArray[np.float64] = members * (factors / len(members))
+    return joint
+
+
+def mutual_information(joint: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Information (n,) that the member holds about the class, nats, from :func:`member_joint`.
+
+    Between 0, where the members agree, and the entropy of the class.
+    """
+    of_class, of_member = joint.sum(axis=0), joint.sum(axis=2)
+    information = entr(of_class).sum(axis=1) + entr(of_member).sum(axis=0) - entr(joint).sum(axis=(0, 2))
+    # rounding leaves values such as -1e-17 where members agree
+    bounded: NDArray[np.float64] = np.clip(information, 0.0, entr(of_class).sum(axis=1))
+    return bounded

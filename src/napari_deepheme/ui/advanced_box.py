@@ -8,7 +8,7 @@ from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QWidget
 from superqt import QCollapsible
 
-from napari_deepheme.analyse.analysis import AnalysisOptions
+from napari_deepheme.analysis.options import AnalysisOptions
 from napari_deepheme.models.device import Device, Precision
 from napari_deepheme.ui.widgets import tip
 

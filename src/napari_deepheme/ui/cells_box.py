@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from napari.layers import Image, Labels, Points
 
-from napari_deepheme.analyse.analysis import AnalysisOptions
+from napari_deepheme.analysis.options import AnalysisOptions
 from napari_deepheme.cells import Cells
 from napari_deepheme.detect.choose import STAIN
 from napari_deepheme.ui.cells_source import cells_from

@@ -12,7 +12,7 @@ from napari.utils.notifications import show_error
 from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QFormLayout, QLabel, QProgressBar, QSpinBox, QVBoxLayout, QWidget
 
-from napari_deepheme.analyse.analysis import AnalysisOptions
+from napari_deepheme.analysis.options import AnalysisOptions
 from napari_deepheme.errors import DeepHemeError, ScaleError
 from napari_deepheme.jobs import Progress
 from napari_deepheme.ui.advanced_box import AdvancedBox

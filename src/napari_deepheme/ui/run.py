@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from napari.layers import Image, Points
 
-from napari_deepheme.analyse.analysis import Analysis, AnalysisOptions, CellsReady
-from napari_deepheme.analyse.pipeline import analyse
+from napari_deepheme.analysis.options import AnalysisOptions
+from napari_deepheme.analysis.result import Analysis, CellsReady
+from napari_deepheme.analysis.run import analyse
 from napari_deepheme.classify.bundle import load_bundle
 from napari_deepheme.errors import SlideError
 from napari_deepheme.export import cells_table

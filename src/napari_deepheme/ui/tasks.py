@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from napari.layers import Image, Shapes
 
-from napari_deepheme.analyse.analysis import Analysis, CellsReady
+from napari_deepheme.analysis.result import Analysis, CellsReady
 from napari_deepheme.fields import Field, ranked, seen
 from napari_deepheme.jobs import Job, Progress
 from napari_deepheme.ui.fields_layer import show_fields

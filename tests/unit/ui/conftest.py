@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_deepheme.analyse.analysis import Analysis
+from napari_deepheme.analysis.result import Analysis
 from napari_deepheme.cells import Cells, Predictions, Region
 from napari_deepheme.export import cells_table
 from napari_deepheme.slide import SlideInfo

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 import tifffile
 
-from napari_deepheme.analyse.analysis import AnalysisOptions, CellsReady
-from napari_deepheme.analyse.pipeline import analyse
+from napari_deepheme.analysis.options import AnalysisOptions
+from napari_deepheme.analysis.result import CellsReady
+from napari_deepheme.analysis.run import analyse
 from napari_deepheme.cells import Region
 from napari_deepheme.detect.choose import STAIN
 from napari_deepheme.errors import ScaleError, SlideError

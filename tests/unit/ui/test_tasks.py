@@ -7,7 +7,8 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from napari_deepheme.analyse.analysis import AnalysisOptions, CellsReady
+from napari_deepheme.analysis.options import AnalysisOptions
+from napari_deepheme.analysis.result import CellsReady
 from napari_deepheme.cells import Region
 from napari_deepheme.errors import SlideError
 from napari_deepheme.fields import Field, FieldKind

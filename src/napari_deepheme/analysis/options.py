@@ -1,0 +1,79 @@
+"""What a person chooses before an analysis: what changes the science, apart from how it runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from napari_deepheme.cells import Cells, Region
+from napari_deepheme.detect.choose import DEFAULT_DETECTOR
+from napari_deepheme.errors import OptionError
+from napari_deepheme.models.device import Device, Precision
+from napari_deepheme.stats.assessment import AssessmentOptions
+
+
+@dataclass(frozen=True, slots=True)
+class AnalysisOptions:
+    """What to analyse; belongs to the analysis and is kept with it.
+
+    Attributes
+    ----------
+    target_cells : int
+        Stop once this many cells that the differential counts are found; the field in which the number is
+        reached is counted whole. 0 analyses everything.
+    regions : tuple of Region
+        Parts of the slide to analyse; a cell belongs to the first that holds its centre. None of them: with a
+        target the fields that can be counted, best first, else all of the slide.
+    detector : str
+        What finds the cells: an embedded detector, a detector bundle's folder or zip, or ``stain``.
+    cells : Cells, optional
+        Cells that are given: all of them are classified, none is searched for, and there is no target.
+    match_stain : bool
+        Whether crops are shown in the colours of the training cells, measured on cells from all over the slide.
+        Only for models that say what these colours are.
+    assessment : AssessmentOptions
+        Choices that can still be changed after the run.
+    """
+
+    target_cells: int = 500
+    regions: tuple[Region, ...] = ()
+    detector: str = DEFAULT_DETECTOR
+    cells: Cells | None = None
+    match_stain: bool = True
+    assessment: AssessmentOptions = field(default_factory=AssessmentOptions)
+
+    def __post_init__(self) -> None:
+        if self.target_cells < 0:
+            raise OptionError(
+                f"Target cells: {self.target_cells} is below zero; give a number of cells, or 0 for all."
+            )
+        if self.cells is not None and self.target_cells:
+            object.__setattr__(self, "target_cells", 0)
+
+    @property
+    def by_fields(self) -> bool:
+        """Whether the fields worth counting are chosen first."""
+        return bool(self.target_cells) and not self.regions and self.cells is None
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How an analysis runs; results are the same but for rounding.
+
+    Attributes
+    ----------
+    device : Device
+        Where the networks run.
+    precision : Precision
+        Precision of the networks' arithmetic.
+    batch_size : int
+        Crops per pass through the classifier, on the CPU for each core; of tiles the detector takes as many as
+        have their pixels.
+    """
+
+    device: Device = Device.AUTO
+    precision: Precision = Precision.AUTO
+    batch_size: int = 64
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise OptionError(f"Batch size: {self.batch_size} is below one; give 1 or more.")

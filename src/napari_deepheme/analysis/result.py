@@ -1,0 +1,287 @@
+"""The analysis of a slide: the facts it rests on, its cells, and what a person corrected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_deepheme.analysis.corrections import Correction
+from napari_deepheme.analysis.options import AnalysisOptions
+from napari_deepheme.cells import Cells, RawOutputs, Region
+from napari_deepheme.classify.bundle import BundleSpec
+from napari_deepheme.classify.stain import StainColours
+from napari_deepheme.detect.base import DetectionThresholds, DetectorCalibration
+from napari_deepheme.fields import Field
+from napari_deepheme.jobs import Progress
+from napari_deepheme.slide.metadata import SlideInfo
+from napari_deepheme.stats.assessment import Assessment, AssessmentOptions, assess
+from napari_deepheme.taxonomy import Taxonomy
+
+Positions = NDArray[np.float64]
+"""Centres (y, x), level-0 pixels, shape (n, 2)."""
+
+
+class NoticeKind(StrEnum):
+    """What a notice is about."""
+
+    SLIDE = "slide"
+    SCALE = "scale"
+    STAIN = "stain"
+    OUTSIDE = "outside"
+    FEW_CELLS = "few cells"
+    DAMAGED = "damaged"
+    STORED = "stored"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something a person should know before believing the numbers; ``text`` is a sentence."""
+
+    kind: NoticeKind
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SlideCalibration:
+    """What was measured on a slide before its cells were searched, made once and kept with the analysis.
+
+    Attributes
+    ----------
+    detector : DetectorCalibration
+    stain : StainColours or None
+        Colours of the slide, if crops are shown in those of the training cells.
+    class_prior : tuple of float or None
+        Share of each class among cells from all over the slide; None where the model does not say the share of
+        each in training.
+    crowding : float
+        Share of these cells that touch another one, 0 to 1.
+    crowded : bool
+        Whether that is as in marrow, so that the detector's threshold for crowds is taken.
+    """
+
+    detector: DetectorCalibration = field(default_factory=DetectorCalibration)
+    stain: StainColours | None = None
+    class_prior: tuple[float, ...] | None = None
+    crowding: float = 0.0
+    crowded: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Facts:
+    """What an analysis rests on; all that is known before the first cell.
+
+    Attributes
+    ----------
+    slide : SlideInfo
+    bundle : BundleSpec
+        Of the model.
+    detector : str
+        Name and version of what finds the cells; empty if they were given.
+    thresholds : DetectionThresholds
+        Of the detector.
+    options : AnalysisOptions
+    calibration : SlideCalibration
+    regions : tuple of Region
+        What is analysed, in this order; ``cells.region`` points into it.
+    fields : tuple of Field
+        All fields of the slide, judged, if those to count were chosen among them.
+    notices : tuple of Notice
+    """
+
+    slide: SlideInfo
+    bundle: BundleSpec
+    detector: str
+    thresholds: DetectionThresholds
+    options: AnalysisOptions
+    calibration: SlideCalibration
+    regions: tuple[Region, ...]
+    fields: tuple[Field, ...] = ()
+    notices: tuple[Notice, ...] = ()
+
+    def detection_threshold(self, options: AssessmentOptions | None = None) -> float:
+        """Score from which a find counts: the one chosen, else the detector's for such a slide."""
+        chosen = (options or self.options.assessment).detection_threshold
+        if chosen is not None:
+            return chosen
+        return self.thresholds.crowded if self.calibration.crowded else self.thresholds.film
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UnitResult:
+    """All that is known of a unit of work: a field, a tile, or some of the given cells.
+
+    Attributes
+    ----------
+    key : str
+        Names the unit within its analysis.
+    cells : Cells
+    raw : RawOutputs
+        Of the same cells.
+    failure : str
+        Why the unit could not be analysed; empty if it was. Such a unit has no cells.
+    """
+
+    key: str
+    cells: Cells
+    raw: RawOutputs
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Analysis:
+    """Cells of a slide with what the members of the ensemble say of each.
+
+    Attributes
+    ----------
+    facts : Facts
+    ids : ndarray of int64, shape (n,)
+        Of the cells, from 1 on in the order of the units; negative for those that a person added.
+    cells : Cells
+        Finds of every score that the detector keeps; see :meth:`counting`.
+    raw : RawOutputs
+        Of the same cells; rows of NaN for a cell that was added and not classified.
+    units : mapping of str to str
+        Key of every unit that was analysed, and why it failed or nothing.
+    corrections : tuple of Correction
+        By people, oldest first.
+    finished : bool
+        Whether the run came to its end.
+    """
+
+    facts: Facts
+    ids: NDArray[np.int64]
+    cells: Cells
+    raw: RawOutputs
+    units: Mapping[str, str] = field(default_factory=dict)
+    corrections: tuple[Correction, ...] = ()
+    finished: bool = True
+
+    @property
+    def notices(self) -> tuple[Notice, ...]:
+        """What a person should know."""
+        return self.facts.notices
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        """The regions that were analysed: of chosen fields those that were reached."""
+        regions = self.facts.regions
+        if not self.facts.fields:
+            return regions
+        return tuple(region for region in regions if region.name in self.units)
+
+    @property
+    def taxonomy(self) -> Taxonomy:
+        """The model's classes, then those that only people used."""
+        return self.facts.bundle.taxonomy.extended(c.label for c in self.corrections if c.label)
+
+    def counting(self, options: AssessmentOptions | None = None) -> Analysis:
+        """The cells at or above the detection threshold, and all that a person said something of."""
+        kept = self.cells.score >= self.facts.detection_threshold(options)
+        kept |= np.isin(self.ids, [c.cell for c in self.corrections])
+        return self if kept.all() else self.take(np.flatnonzero(kept))
+
+    def take(self, index: NDArray[np.intp] | slice) -> Analysis:
+        """The cells at ``index``, in its order."""
+        return replace(self, ids=self.ids[index], cells=self.cells.take(index), raw=self.raw.take(index))
+
+    def assessed(self, options: AssessmentOptions | None = None) -> Assessment:
+        """What is made of all the cells; see :func:`napari_deepheme.stats.assessment.assess`."""
+        facts = self.facts
+        return assess(
+            self.raw,
+            facts.bundle.calibration,
+            facts.calibration.class_prior,
+            options or facts.options.assessment,
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CellsReady(Progress):
+    """Progress that carries the analysis of the unit that was just done.
+
+    Attributes
+    ----------
+    found : Analysis or None
+        Its cells.
+    share : float
+        How much of the work is done, 0 to 1: the units or the cells counted, whichever is further.
+    """
+
+    found: Analysis | None = field(default=None)
+    share: float = 0.0
+
+
+class Sink(Protocol):
+    """Where the units of an analysis go. A unit is there whole or not at all."""
+
+    def facts(self) -> Facts | None:
+        """Those of an earlier run that is gone on with; None if it starts anew."""
+
+    def begin(self, facts: Facts) -> None:
+        """Take the facts, before the first unit."""
+
+    def done(self) -> Mapping[str, Positions]:
+        """Keys of the units that are there, and where their cells lie."""
+
+    def commit(self, unit: UnitResult) -> NDArray[np.int64]:
+        """Keep a unit; gives the ids of its cells."""
+
+    def finish(self, notices: Sequence[Notice]) -> None:
+        """The run came to its end; ``notices`` are all that there are now."""
+
+    def analysis(self) -> Analysis:
+        """Everything there is."""
+
+
+class Memory:
+    """A sink that keeps everything in memory."""
+
+    def __init__(self) -> None:
+        self._facts: Facts | None = None
+        self._units: list[UnitResult] = []
+        self._n_cells, self._finished = 0, False
+
+    def facts(self) -> Facts | None:
+        """Nothing is gone on with."""
+        return self._facts
+
+    def begin(self, facts: Facts) -> None:
+        """Take the facts."""
+        self._facts = facts
+
+    def done(self) -> Mapping[str, Positions]:
+        """The units so far."""
+        return {unit.key: unit.cells.yx for unit in self._units}
+
+    def commit(self, unit: UnitResult) -> NDArray[np.int64]:
+        """Keep a unit."""
+        self._units.append(unit)
+        first = self._n_cells + 1
+        self._n_cells += len(unit.cells)
+        return np.arange(first, self._n_cells + 1, dtype=np.int64)
+
+    def finish(self, notices: Sequence[Notice]) -> None:
+        """Take the notices."""
+        if self._facts is not None:
+            self._facts = replace(self._facts, notices=tuple(notices))
+        self._finished = True
+
+    def analysis(self) -> Analysis:
+        """All units in the order they came; :class:`ValueError` before :meth:`begin`."""
+        if self._facts is None:
+            raise ValueError("Memory: no analysis was begun")
+        spec = self._facts.bundle
+        none = RawOutputs.empty(len(spec.members), len(spec.taxonomy.classes))
+        return Analysis(
+            self._facts,
+            np.arange(1, self._n_cells + 1, dtype=np.int64),
+            Cells.concatenate([unit.cells for unit in self._units]),
+            RawOutputs.concatenate([none, *(unit.raw for unit in self._units)]),
+            {unit.key: unit.failure for unit in self._units},
+            finished=self._finished,
+        )

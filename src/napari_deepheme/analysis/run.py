@@ -1,0 +1,148 @@
+"""A slide and a model to an analysis: prepare → locate → classify → commit, a unit at a time."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from napari_deepheme.analysis.conclusions import conclusions
+from napari_deepheme.analysis.engine import Engine
+from napari_deepheme.analysis.locate import Located, source_of
+from napari_deepheme.analysis.options import AnalysisOptions, RunOptions
+from napari_deepheme.analysis.prepare import prepare
+from napari_deepheme.analysis.result import Analysis, CellsReady, Facts, Memory, Sink, UnitResult
+from napari_deepheme.cells import Cells, RawOutputs
+from napari_deepheme.classify.bundle import Bundle
+from napari_deepheme.errors import SlideError
+from napari_deepheme.jobs import Job, Progress
+from napari_deepheme.slide.reader import Slide
+from napari_deepheme.slide.tiles import crops
+
+
+def analyse(
+    slide: Slide,
+    bundle: Bundle,
+    options: AnalysisOptions | None = None,
+    *,
+    run: RunOptions | None = None,
+    sink: Sink | None = None,
+) -> Job[Analysis]:
+    """Find and classify the nucleated cells of a slide.
+
+    Parameters
+    ----------
+    slide : Slide
+    bundle : Bundle
+        The model.
+    options : AnalysisOptions, optional
+    run : RunOptions, optional
+    sink : Sink, optional
+        Where the cells go, such as an analysis file; by default into memory.
+
+    Yields
+    ------
+    Progress
+        :class:`CellsReady` after each unit; ``done`` and ``total`` are counted cells when there is a target,
+        else units.
+
+    Returns
+    -------
+    Analysis
+
+    Raises
+    ------
+    ScaleError
+        The slide's µm/px is not known.
+    BundleError, OptionError, SlideError
+        The bundle, an option or the slide cannot be used.
+    """
+    return analyse_with(Engine(bundle, run), slide, options, sink)
+
+
+def analyse_with(
+    engine: Engine, slide: Slide, options: AnalysisOptions | None = None, sink: Sink | None = None
+) -> Job[Analysis]:
+    """As :func:`analyse`, with networks that may be loaded already."""
+    options, sink = options or AnalysisOptions(), sink or Memory()
+    slide.scale()  # asked for before seconds go into loading
+    yield Progress("Loading the model")
+    engine.load(options)
+    facts = sink.facts() or (yield from prepare(slide, engine, options))
+    facts = replace(facts, options=options)  # an earlier run may have had another target
+    sink.begin(facts)
+    source = source_of(slide, engine.detector(options), facts)
+    tally = _Tally(options.target_cells, source.total, len(sink.done()), counted_in(sink.analysis()))
+    with closing(source.located(sink.done())) as units:
+        # the target is looked at first: a run that is gone on with may have met it
+        while not tally.is_enough and (unit := next(units, None)) is not None:
+            raw = yield from _classified(engine, slide, facts, unit, tally)
+            found = _kept(sink, facts, unit, raw)
+            tally = tally.plus(counted_in(found))
+            yield tally.progress(found)
+    sink.finish((yield from conclusions(slide, sink.analysis(), tally.counted)))
+    return sink.analysis()
+
+
+def counted_in(analysis: Analysis) -> int:
+    """How many cells the differential counts by the model's calls."""
+    counting = analysis.counting()
+    classes = analysis.facts.bundle.taxonomy.classes
+    counted = np.array([cell_class.counted for cell_class in classes])
+    return int(counted[counting.assessed().call].sum())
+
+
+@dataclass(frozen=True, slots=True)
+class _Tally:
+    """How far a run is."""
+
+    target: int
+    units: int
+    done: int
+    counted: int
+
+    @property
+    def is_enough(self) -> bool:
+        return 0 < self.target <= self.counted
+
+    def plus(self, counted: int) -> _Tally:
+        """With one more unit."""
+        return replace(self, done=self.done + 1, counted=self.counted + counted)
+
+    def progress(self, found: Analysis | None = None) -> CellsReady:
+        """Where the run stands, with the cells of the unit that was just done."""
+        done, total = (
+            (min(self.counted, self.target), self.target) if self.target else (self.done, self.units)
+        )
+        shares = self.done / max(self.units, 1), self.counted / self.target if self.target else 0.0
+        message = f"{self.counted} cells counted, part {self.done} of {self.units}"
+        return CellsReady("Classifying cells", done, total, message, found, min(max(shares), 1.0))
+
+
+def _classified(
+    engine: Engine, slide: Slide, facts: Facts, unit: Located, tally: _Tally
+) -> Job[RawOutputs | SlideError]:
+    """What the members say of the cells of a unit, a batch after the other; or why they cannot be read."""
+    spec, centres, size = facts.bundle, unit.cells.yx, engine.run.batch_size
+    parts = [RawOutputs.empty(len(spec.members), len(spec.taxonomy.classes))]
+    for start in range(0, len(centres), size):
+        try:
+            pixels = crops(slide, centres[start : start + size], spec.input_px, spec.mpp)
+        except SlideError as err:
+            return err
+        parts.append(engine.ensemble.run(pixels, facts.calibration.stain))
+        yield tally.progress()
+    return RawOutputs.concatenate(parts)
+
+
+def _kept(sink: Sink, facts: Facts, unit: Located, raw: RawOutputs | SlideError) -> Analysis:
+    """Commit a unit, and give it as a part of the analysis."""
+    failure = unit.failure or (str(raw) if isinstance(raw, SlideError) else "")
+    if failure or isinstance(raw, SlideError):
+        none = RawOutputs.empty(len(facts.bundle.members), len(facts.bundle.taxonomy.classes))
+        result = UnitResult(unit.key, Cells.empty(), none, failure)
+    else:
+        result = UnitResult(unit.key, unit.cells, raw)
+    ids = sink.commit(result)
+    return Analysis(facts, ids, result.cells, result.raw, {result.key: failure}, finished=False)

@@ -1,0 +1,68 @@
+"""What ``info`` tells of a slide or an analysis file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from napari_deepheme.slide.reader import open_slide
+
+_SQLITE = b"SQLite format 3\x00"
+
+
+def facts_of(path: Path, mpp: float | None) -> dict[str, object]:
+    """Names and values, of an analysis file or of a slide; content decides, not the name."""
+    return _of_analysis(path) if _is_sqlite(path) else _of_slide(path, mpp)
+
+
+def _is_sqlite(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_SQLITE)) == _SQLITE
+    except OSError:
+        return False
+
+
+def _of_slide(path: Path, mpp: float | None) -> dict[str, object]:
+    with open_slide(path, mpp=mpp) as slide:
+        facts = slide.info
+    return {
+        "format": facts.format,
+        "vendor": facts.vendor,
+        "width": facts.shape[1],
+        "height": facts.shape[0],
+        "levels": [
+            {"width": level.shape[1], "height": level.shape[0], "downsample": sum(level.downsample) / 2}
+            for level in facts.levels
+        ],
+        "mpp": None if facts.mpp is None else sum(facts.mpp) / 2,
+        "mpp_source": facts.mpp_source,
+        "associated": list(facts.associated),
+        "warnings": list(facts.warnings),
+    }
+
+
+def _of_analysis(path: Path) -> dict[str, object]:
+    from napari_deepheme.store import open_analysis  # noqa: PLC0415  a slide does not need it
+
+    with open_analysis(path) as file:
+        analysis = file.analysis()
+    facts, failed = analysis.facts, [key for key, failure in analysis.units.items() if failure]
+    mpp = facts.slide.mpp
+    return {
+        "format": "DeepHeme analysis",
+        "slide": str(facts.slide.path),
+        "mpp": None if mpp is None else sum(mpp) / 2,
+        "mpp_source": facts.slide.mpp_source,
+        "model": f"{facts.bundle.name} {facts.bundle.version}",
+        "detector": facts.detector or "given",
+        "detection_threshold": facts.detection_threshold(),
+        "target_cells": facts.options.target_cells,
+        "finished": analysis.finished,
+        "units": len(analysis.units),
+        "failed_units": failed,
+        "cells": len(analysis.counting().ids),
+        "corrections": len(analysis.corrections),
+        "warnings": [notice.text for notice in analysis.notices],
+    }

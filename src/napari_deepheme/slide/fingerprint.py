@@ -1,0 +1,43 @@
+"""What tells one slide from another wherever its file lies."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from pathlib import Path
+
+from napari_deepheme.errors import SlideError
+from napari_deepheme.slide.metadata import SlideInfo
+
+_END = 2**20
+
+
+def fingerprint(info: SlideInfo) -> str:
+    """Size, hash of the first and the last MiB of the file, and dimensions; the name does not matter.
+
+    Of a slide that is a folder, the names and sizes of its files stand for its size, and the first and the last
+    of them for its ends.
+
+    Raises
+    ------
+    SlideError
+        The file cannot be read.
+    """
+    try:
+        return _fingerprint(info.path, info.shape)
+    except OSError as err:
+        raise SlideError(f"{info.path} cannot be read ({err.strerror or err}).") from err
+
+
+def _fingerprint(path: Path, shape: tuple[int, int]) -> str:
+    files = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
+    digest = sha256()
+    for file in files if len(files) > 1 else ():
+        digest.update(f"{file.relative_to(path)} {file.stat().st_size}\n".encode())
+    for file in dict.fromkeys((*files[:1], *files[-1:])):
+        size = file.stat().st_size
+        with file.open("rb") as opened:
+            digest.update(opened.read(_END))
+            opened.seek(max(0, size - _END))
+            digest.update(opened.read(_END))
+    total = sum(file.stat().st_size for file in files)
+    return f"{total}-{digest.hexdigest()[:24]}-{shape[0]}x{shape[1]}"

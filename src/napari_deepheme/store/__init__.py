@@ -1,0 +1,15 @@
+"""The analysis file: one SQLite file that keeps an analysis, unit by unit, and what people corrected."""
+
+from napari_deepheme.store.analysis_file import AnalysisFile, open_analysis
+from napari_deepheme.store.places import SUFFIX, analyses_of, analysis_folder, continued
+from napari_deepheme.store.signature import signature_of
+
+__all__ = [
+    "SUFFIX",
+    "AnalysisFile",
+    "analyses_of",
+    "analysis_folder",
+    "continued",
+    "open_analysis",
+    "signature_of",
+]

@@ -1,0 +1,53 @@
+"""The tables of an analysis file, and what brings older files up to them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+
+APPLICATION_ID = 0x44484D45
+"""Tells an analysis file from any other SQLite file ("DHME")."""
+
+TABLES = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE fields (
+    name TEXT PRIMARY KEY, rank INTEGER, kind TEXT NOT NULL, score REAL NOT NULL, reason TEXT NOT NULL,
+    cells REAL NOT NULL, top REAL NOT NULL, lft REAL NOT NULL, bottom REAL NOT NULL, rgt REAL NOT NULL
+);
+CREATE TABLE units (
+    number INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, failure TEXT NOT NULL, seconds REAL NOT NULL
+);
+CREATE TABLE cells (
+    id INTEGER PRIMARY KEY, unit INTEGER, region INTEGER NOT NULL, y REAL NOT NULL, x REAL NOT NULL,
+    diameter REAL NOT NULL, score REAL NOT NULL
+);
+CREATE TABLE outputs (cell INTEGER PRIMARY KEY, members BLOB NOT NULL, distance REAL);
+CREATE TABLE corrections (
+    id INTEGER PRIMARY KEY, kind TEXT NOT NULL, cell INTEGER NOT NULL, y REAL, x REAL,
+    label TEXT NOT NULL, who TEXT NOT NULL, at TEXT NOT NULL, undoes INTEGER
+);
+"""
+"""``fields``: every judged field, ``rank`` its place among those to count. ``cells``: level-0 pixels, µm.
+``outputs``: probabilities of the members, float16 (m, k), and the out-of-distribution distance."""
+
+UPGRADES: tuple[Callable[[sqlite3.Connection], None], ...] = ()
+"""The first brings format 1 to format 2, and so on. Each changes the tables and nothing else."""
+
+FORMAT = 1 + len(UPGRADES)
+
+
+def create(connection: sqlite3.Connection) -> None:
+    """Make the tables of a new file, in one transaction."""
+    connection.executescript(
+        f"BEGIN; {TABLES} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}; COMMIT;"
+    )
+
+
+def upgrade(connection: sqlite3.Connection, version: int) -> None:
+    """Bring the tables of an older file to this format, in one transaction."""
+    if version == FORMAT:
+        return
+    with connection:
+        for each in UPGRADES[version - 1 :]:
+            each(connection)
+        connection.execute(f"PRAGMA user_version = {FORMAT}")
