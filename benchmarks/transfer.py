@@ -17,13 +17,13 @@ from napari_deepheme import load_bundle, open_slide
 from napari_deepheme.cells import Predictions
 from napari_deepheme.classify.bundle import BundleSpec
 from napari_deepheme.classify.ensemble import Ensemble
+from napari_deepheme.datasets.dataset import Box, TrainingImage
 from napari_deepheme.jobs import drain
 from napari_deepheme.stats.calibration import expected_calibration_error
 from napari_deepheme.stats.metrics import auroc
 from napari_deepheme.stats.prior import class_prior, with_prior
 from napari_deepheme.stats.uncertainty import uncertainty
 from napari_deepheme.train.augment import ViewOptions
-from napari_deepheme.train.dataset import Box, TrainingImage
 from napari_deepheme.train.mixing import Mixer
 from napari_deepheme.train.patches import Patches, read_patches
 

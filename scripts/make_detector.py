@@ -26,13 +26,13 @@ from numpy.typing import NDArray
 from safetensors.torch import load, load_file, save
 
 from napari_deepheme import synth
+from napari_deepheme.datasets.duplicates import duplicate_groups, read_thumbnails
+from napari_deepheme.datasets.fields import NOTHING, MarkedField, Marks, read_fields, read_marks
 from napari_deepheme.jobs import Progress, drain
 from napari_deepheme.models.bundle import EMBEDDED
 from napari_deepheme.models.device import Device
 from napari_deepheme.train.detector import held_back
 from napari_deepheme.train.detector_bundle import DetectorFacts, make_detector
-from napari_deepheme.train.duplicates import duplicate_groups, read_thumbnails
-from napari_deepheme.train.fields import NOTHING, MarkedField, Marks, read_fields, read_marks
 from napari_deepheme.train.heatmap import DetectorRecipe, learn, network_weights
 
 PBC_MPP, BCCD_MPP, RED_CELL_UM = 0.20, 0.07, 7.2

@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from napari_deepheme import synth
+from napari_deepheme.datasets.dataset import Box, TrainingImage
 from napari_deepheme.jobs import Progress, drain
 from napari_deepheme.models.bundle import EMBEDDED
 from napari_deepheme.models.device import Device, torch_device
 from napari_deepheme.taxonomy import PBC_11
 from napari_deepheme.train.bundling import Parts, Provenance, make_ensemble, some
-from napari_deepheme.train.dataset import Box, TrainingImage
 from napari_deepheme.train.patches import Patches, patch_px, read_patches
 from napari_deepheme.train.recipe import Recipe, read_recipe
 from napari_deepheme.train.sampling import Sampler

@@ -8,8 +8,8 @@ import pytest
 
 from napari_deepheme import AnalysisOptions, Device, analyse, drain, load_bundle, open_slide
 from napari_deepheme.classify.ensemble import Ensemble
+from napari_deepheme.datasets.folders import read_crop
 from napari_deepheme.sample_data import SAMPLE_SLIDE, SAMPLE_TRUTH
-from napari_deepheme.train.folders import read_crop
 from napari_deepheme.train.recipe import read_recipe
 
 COARSE = {

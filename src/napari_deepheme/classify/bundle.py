@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,7 +13,7 @@ from pydantic import AliasChoices, Field
 
 from napari_deepheme.classify.stain import StainColours
 from napari_deepheme.errors import BundleError
-from napari_deepheme.models.bundle import HashedFile, OpenBundle, Part, Spec, open_bundle
+from napari_deepheme.models.bundle import Channels, HashedFile, OpenBundle, Part, Spec, open_bundle
 from napari_deepheme.stats.assessment import ModelCalibration
 from napari_deepheme.taxonomy import Taxonomy
 
@@ -102,6 +103,23 @@ class BundleSpec(Spec):
         yield from super().hashed()
         if self.ood is not None:
             yield self.ood.file, self.ood.sha256
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkFacts:
+    """What turns crops into a network's probabilities; the fields are those of :class:`BundleSpec`."""
+
+    head: Head
+    input_px: int
+    mean: Channels
+    std: Channels
+    views: tuple[float, ...] = (1.0,)
+    stain: StainColours | None = None
+
+    @classmethod
+    def of(cls, spec: BundleSpec) -> NetworkFacts:
+        """Those of a bundle."""
+        return cls(spec.head, spec.input_px, spec.mean, spec.std, spec.views, spec.stain)
 
 
 Bundle = OpenBundle[BundleSpec]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from io import BytesIO
 
@@ -9,16 +10,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import nn
 from torch.nn.functional import interpolate, pad
 
 from napari_deepheme.cells import RawOutputs
-from napari_deepheme.classify.bundle import Bundle, Head
+from napari_deepheme.classify.bundle import Bundle, Head, NetworkFacts
 from napari_deepheme.classify.network import features_and_logits, load_member
 from napari_deepheme.classify.ood import OodReference
 from napari_deepheme.classify.stain import StainColours, stain_maps
 from napari_deepheme.errors import BundleError
 from napari_deepheme.models.device import Device, Precision
 from napari_deepheme.models.runner import Runner
+from napari_deepheme.models.weights import fused
 from napari_deepheme.stats.calibration import pool
 
 _SELF_TEST_TOLERANCE = 0.02
@@ -56,25 +59,55 @@ class Ensemble:
         *,
         checked: bool = True,
     ) -> None:
-        self.spec = bundle.spec
-        self._runner = Runner(
-            device, precision, batch_size * self.spec.input_px**2, bears_bf16=self.spec.bf16
-        )
-        self.device = self._runner.device
-        self._members = [load_member(bundle, member, self.device) for member in bundle.spec.members]
-        self._ood = None
-        if self.spec.ood is not None:
-            self._ood = OodReference.from_bytes(bundle.read(self.spec.ood.file))
-        shape = (1, 3, 1, 1)
-        self._mean = torch.tensor(self.spec.mean, device=self.device).view(shape)
-        self._std = torch.tensor(self.spec.std, device=self.device).view(shape)
+        spec = bundle.spec
+        runner = Runner(device, precision, batch_size * spec.input_px**2, bears_bf16=spec.bf16)
+        members = [load_member(bundle, member, runner.device) for member in spec.members]
+        ood = None if spec.ood is None else OodReference.from_bytes(bundle.read(spec.ood.file))
+        self._fill(NetworkFacts.of(spec), runner, members, ood)
         if checked:
             self._self_test(bundle)
+
+    @classmethod
+    def from_networks(
+        cls,
+        networks: Sequence[nn.Module],
+        facts: NetworkFacts,
+        device: Device = Device.AUTO,
+        precision: Precision = Precision.FP32,
+        batch_size: int = 64,
+    ) -> Ensemble:
+        """An ensemble of networks in memory, for making a bundle of them.
+
+        Parameters
+        ----------
+        networks : sequence of Module
+            The members, filled with weights; taken over and fused.
+        facts : NetworkFacts
+        device, precision, batch_size
+            As for a bundle.
+        """
+        ensemble = cls.__new__(cls)
+        runner = Runner(device, precision, batch_size * facts.input_px**2, bears_bf16=False)
+        members = [
+            fused(network.eval()).to(runner.device).to(memory_format=torch.channels_last)
+            for network in networks
+        ]
+        ensemble._fill(facts, runner, members, None)
+        return ensemble
+
+    def _fill(
+        self, facts: NetworkFacts, runner: Runner, members: list[nn.Module], ood: OodReference | None
+    ) -> None:
+        self.facts, self.device = facts, runner.device
+        self._runner, self._members, self._ood = runner, members, ood
+        shape = (1, 3, 1, 1)
+        self._mean = torch.tensor(facts.mean, device=self.device).view(shape)
+        self._std = torch.tensor(facts.std, device=self.device).view(shape)
 
     @property
     def batch_size(self) -> int:
         """Crops per pass."""
-        return self._runner.batch_px // self.spec.input_px**2
+        return self._runner.batch_px // self.facts.input_px**2
 
     def run(self, crops: NDArray[np.uint8], stain: StainColours | None = None) -> RawOutputs:
         """What every member says of RGB crops.
@@ -87,20 +120,20 @@ class Ensemble:
             Colours of the slide the crops are from: they are shown in the colours of the training cells then.
             Without them, or if the bundle does not say what its colours are, they are shown as they are.
         """
-        members, features = self._outputs(crops, stain)
+        members, features = self.outputs(crops, stain)
         distance = np.full(len(crops), np.nan, np.float32)
         if self._ood is not None:
             distance = self._ood.distance(features)
-        return RawOutputs(members, distance)
+        return RawOutputs(members.astype(np.float16), distance)
 
     def features(self, crops: NDArray[np.uint8], stain: StainColours | None = None) -> NDArray[np.float32]:
         """What each member makes of crops before its last layer, shape (m, n, d)."""
-        return self._outputs(crops, stain)[1]
+        return self.outputs(crops, stain)[1]
 
-    def _outputs(
-        self, crops: NDArray[np.uint8], stain: StainColours | None
+    def outputs(
+        self, crops: NDArray[np.uint8], stain: StainColours | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Probabilities (m, n, k) and features (m, n, d)."""
+        """Each member's probabilities (m, n, k) before any calibration, and its features (m, n, d)."""
         parts = self._runner.run(crops, partial(self._batch, stain))
         probabilities, features = (np.concatenate(each, axis=1) for each in zip(*parts, strict=True))
         return probabilities, features
@@ -109,7 +142,7 @@ class Ensemble:
         self, stain: StainColours | None, crops: torch.Tensor
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         images = (self._in_training_colours(crops, stain) - self._mean) / self._std
-        sizes = self.spec.views
+        sizes = self.facts.views
         views = torch.cat([_view(images, size, number) for number, size in enumerate(sizes)])
         with self._runner.autocast():
             outputs = [features_and_logits(member, views) for member in self._members]
@@ -122,31 +155,32 @@ class Ensemble:
 
     def _in_training_colours(self, crops: torch.Tensor, stain: StainColours | None) -> torch.Tensor:
         """Crops (n, 3, p, p) of uint8 as the model is to see them, 0 to 1."""
-        if stain is None or self.spec.stain is None:
+        if stain is None or self.facts.stain is None:
             return crops.float() / 255
         pixels = crops.permute(0, 2, 3, 1).cpu().numpy()
-        maps = torch.from_numpy(stain_maps(pixels, stain, self.spec.stain)).to(self.device)
+        maps = torch.from_numpy(stain_maps(pixels, stain, self.facts.stain)).to(self.device)
         # in place: allocating arrays of this size takes longer than the arithmetic
         density = crops.float().flatten(2).add_(1).div_(256).log_().neg_()
         light = torch.baddbmm(maps[..., 3:], maps[..., :3], density).neg_().exp_()
         return light.mul_(256).sub_(1).div_(255).clamp_(0, 1).view(crops.shape)
 
     def _probabilities(self, logits: torch.Tensor) -> torch.Tensor:
-        if self.spec.head is Head.SOFTMAX:
+        if self.facts.head is Head.SOFTMAX:
             return logits.softmax(dim=-1)
         # independent scores, brought to one sum; a softmax of them would flatten every difference
         scores = logits.sigmoid()
         return scores / scores.sum(dim=-1, keepdim=True)
 
-    def test_values(self, image: NDArray[np.uint8]) -> tuple[float, ...]:
-        """What the self-test compares: a crop's probabilities at the bundle's temperature."""
-        members, _ = self._outputs(image[None], None)
-        return tuple(pool(members, self.spec.temperature)[0].tolist())
+    def test_values(self, image: NDArray[np.uint8], temperature: float) -> tuple[float, ...]:
+        """What the self-test compares: a crop's probabilities at a temperature."""
+        members, _ = self.outputs(image[None])
+        return tuple(pool(members, temperature)[0].tolist())
 
     def _self_test(self, bundle: Bundle) -> None:
-        image = Image.open(BytesIO(bundle.read(self.spec.self_test.image))).convert("RGB")
-        values = self.test_values(np.array(image, np.uint8))
-        gap = float(np.abs(np.array(values) - np.array(self.spec.self_test.expected)).max())
+        test = bundle.spec.self_test
+        image = Image.open(BytesIO(bundle.read(test.image))).convert("RGB")
+        values = self.test_values(np.array(image, np.uint8), bundle.spec.temperature)
+        gap = float(np.abs(np.array(values) - np.array(test.expected)).max())
         if not gap <= _SELF_TEST_TOLERANCE:
             raise BundleError(
                 f"Model bundle {bundle.root}: on {self.device} the self-test differs from the expected "

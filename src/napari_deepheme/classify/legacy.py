@@ -15,8 +15,17 @@ from pathlib import Path
 import torch
 from safetensors.torch import save
 
-from napari_deepheme.classify.bundle import Bundle, BundleSpec, Conformal, Head, Review
-from napari_deepheme.classify.making import save_tested
+from napari_deepheme.classify.bundle import (
+    Bundle,
+    BundleSpec,
+    Conformal,
+    Head,
+    NetworkFacts,
+    Review,
+    load_bundle,
+)
+from napari_deepheme.classify.ensemble import Ensemble
+from napari_deepheme.classify.making import tested, unpacked
 from napari_deepheme.errors import BundleError
 from napari_deepheme.models.bundle import (
     CARD_FILE,
@@ -26,7 +35,7 @@ from napari_deepheme.models.bundle import (
     SelfTest,
     Training,
     named_members,
-    test_image,
+    save_bundle,
 )
 from napari_deepheme.taxonomy import DEEPHEME_23, Taxonomy
 
@@ -87,10 +96,15 @@ def import_checkpoints(files: Sequence[Path], folder: Path, options: ImportOptio
             f"The checkpoints {', '.join(file.name for file in files)} differ in shape; "
             "import those of one shape into one bundle."
         )
-    contents, members = named_members([save(weights) for _, _, weights in read])
-    image, self_test = test_image(options.input_px, len(options.taxonomy.classes))
-    spec = _description(read[0][0], read[0][1], options, members, self_test)
-    return save_tested(folder, spec, contents | image | {CARD_FILE: _card(files, options).encode()})
+    architecture, head, _ = read[0]
+    weights = [save(weights) for _, _, weights in read]
+    networks = [unpacked(architecture, len(options.taxonomy.classes), content) for content in weights]
+    facts = NetworkFacts(head, options.input_px, options.mean, options.std)
+    image, self_test = tested(Ensemble.from_networks(networks, facts), temperature=1.0)
+    contents, members = named_members(weights)
+    spec = _description(architecture, head, options, members, self_test)
+    save_bundle(folder, spec, contents | image | {CARD_FILE: _card(files, options).encode()})
+    return load_bundle(folder)
 
 
 def _description(

@@ -1,27 +1,112 @@
-"""Writes a classifier's bundle with what its members say of the test image."""
+"""What the bundle of a classifier is made of, computed from networks in memory."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
 from io import BytesIO
-from pathlib import Path
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 from PIL import Image
+from safetensors.torch import load, save
+from torch import nn
 
-from napari_deepheme.classify.bundle import Bundle, BundleSpec, load_bundle
+from napari_deepheme.classify.bundle import Conformal, OutOfDistribution, Review
 from napari_deepheme.classify.ensemble import Ensemble
-from napari_deepheme.models.bundle import save_bundle
-from napari_deepheme.models.device import Precision
+from napari_deepheme.classify.network import build_network
+from napari_deepheme.classify.ood import OodReference
+from napari_deepheme.models.bundle import Architecture, SelfTest, test_image
+from napari_deepheme.stats import calibration
+from napari_deepheme.stats.uncertainty import entropy
 
-_TEST_FILE = "self-test.png"
+OOD_FILE = "novelty.safetensors"
+WITHIN = 0.99
+"""Share of the cells held back that are to lie within the threshold of the distance."""
+
+Weights = Mapping[str, torch.Tensor]
 
 
-def save_tested(folder: Path, spec: BundleSpec, files: Mapping[str, bytes]) -> Bundle:
-    """Write a bundle with what its members say of the test image, so that other builds can be held to it."""
-    save_bundle(folder, spec, files)
-    ensemble = Ensemble(load_bundle(folder), precision=Precision.FP32, checked=False)
-    image = np.array(Image.open(BytesIO(files[spec.self_test.image])).convert("RGB"), np.uint8)
-    self_test = spec.self_test.model_copy(update={"expected": ensemble.test_values(image)})
-    save_bundle(folder, spec.model_copy(update={"self_test": self_test}), files)
-    return load_bundle(folder)
+@dataclass(frozen=True, slots=True)
+class Promises:
+    """What the thresholds are to keep: error without review, how surely, and coverage of conformal sets."""
+
+    risk: float
+    confidence: float
+    coverage: float
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Temperature after averaging, and the thresholds of the probabilities it gives."""
+
+    temperature: float
+    review: Review
+    conformal: Conformal
+
+
+def calibrate(members: NDArray[np.floating], truth: NDArray[np.integer], promises: Promises) -> Calibration:
+    """Fit temperature, review and conformal threshold.
+
+    Parameters
+    ----------
+    members : ndarray, shape (m, n, k)
+        Probabilities of cells the members did not learn from.
+    truth : ndarray, shape (n,)
+        Class indices.
+    promises : Promises
+    """
+    temperature = calibration.fit_temperature(members, truth)
+    mean = calibration.pool(members, temperature)
+    review = calibration.review_threshold(
+        entropy(mean.astype(np.float64)), mean.argmax(1) == truth, promises.risk, promises.confidence
+    )
+    enters = calibration.conformal_threshold(mean, truth, promises.coverage)
+    return Calibration(
+        temperature,
+        Review(threshold=review, risk=promises.risk, confidence=promises.confidence),
+        Conformal(threshold=enters, coverage=promises.coverage),
+    )
+
+
+def pooled(
+    members: NDArray[np.floating], distance: NDArray[np.floating], temperature: float, farthest: float
+) -> NDArray[np.float32]:
+    """Calibrated probabilities (n, k); cells beyond ``farthest`` are not made surer than the members are."""
+    return calibration.pool(members, np.where(distance > farthest, max(temperature, 1.0), temperature))
+
+
+def ood_entry(reference: OodReference, threshold: float) -> tuple[dict[str, bytes], OutOfDistribution]:
+    """The reference as a file of the bundle, and its entry in the description."""
+    content = reference.to_bytes()
+    digest = sha256(content).hexdigest()
+    return {OOD_FILE: content}, OutOfDistribution(
+        file=OOD_FILE, sha256=digest, threshold=threshold, quantile=WITHIN
+    )
+
+
+def packed(weights: Weights) -> bytes:
+    """Weights as a bundle holds them: float16."""
+    return save(
+        {
+            name: (value.half() if value.is_floating_point() else value).contiguous()
+            for name, value in weights.items()
+        }
+    )
+
+
+def unpacked(architecture: Architecture, classes: int, content: bytes) -> nn.Module:
+    """The network of a member's file; RuntimeError if the weights are of another one."""
+    network = build_network(architecture, classes)
+    weights = load(content)
+    network.load_state_dict({n: v.float() if v.is_floating_point() else v for n, v in weights.items()})
+    return network
+
+
+def tested(ensemble: Ensemble, temperature: float) -> tuple[dict[str, bytes], SelfTest]:
+    """The test image, and what networks say of it, so that other builds can be held to it."""
+    files, entry = test_image(ensemble.facts.input_px, outputs=1)
+    image = np.array(Image.open(BytesIO(files[entry.image])).convert("RGB"), np.uint8)
+    return files, entry.model_copy(update={"expected": ensemble.test_values(image, temperature)})

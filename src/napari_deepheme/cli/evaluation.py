@@ -16,10 +16,10 @@ from napari_deepheme.cli.printing import (
     print_warning,
     with_bar,
 )
+from napari_deepheme.evaluate.evaluate import EvaluateOptions
+from napari_deepheme.evaluate.evaluate import evaluate as evaluate_job
 from napari_deepheme.export import check_folder
 from napari_deepheme.models.device import Device
-from napari_deepheme.train.evaluate import EvaluateOptions
-from napari_deepheme.train.evaluate import evaluate as evaluate_job
 
 
 def evaluate(

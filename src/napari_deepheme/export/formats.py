@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import IO
@@ -99,7 +100,7 @@ def _write_geojson(parts: Iterator[pd.DataFrame], path: Path, kind: Format, taxo
 
 
 def _write_features(
-    file: IO[str], table: pd.DataFrame, classes: dict[str, dict[str, object]], *, first: bool
+    file: IO[str], table: pd.DataFrame, classes: Mapping[str, Mapping[str, object]], *, first: bool
 ) -> bool:
     numbers = [*_MEASUREMENTS, *(name for name in table.columns if name.startswith(PROBABILITY))]
     measured = table[numbers].to_dict("records")
@@ -125,7 +126,7 @@ def _write_features(
                     label, {"name": label or "unlabelled", "color": [140, 140, 140]}
                 ),
                 # JSON has no NaN
-                "measurements": {name: value for name, value in values.items() if value == value}
+                "measurements": {name: value for name, value in values.items() if not math.isnan(value)}
                 | {"needs_review": int(review)},
             },
         }

@@ -142,7 +142,8 @@ class Assessment:
     @property
     def needs_review(self) -> NDArray[np.bool_]:
         """Where a person should look, (n,)."""
-        return self.review != 0
+        needed: NDArray[np.bool_] = self.review != 0
+        return needed
 
     def take(self, index: NDArray[np.intp] | NDArray[np.bool_] | slice) -> Assessment:
         """The cells at ``index``, in its order."""

@@ -86,8 +86,13 @@ def read_cells(
     )
     if len(outputs) != len(ids):
         raise ValueError("cells without outputs")
-    raw = RawOutputs(_members([row[0] for row in outputs], shape), distance)
-    cells = Cells(np.stack([y, x], axis=1), diameter, score, region.astype(np.int32))
+    raw = RawOutputs(_members([row[0] for row in outputs], shape), distance.astype(np.float32))
+    cells = Cells(
+        np.stack([y, x], axis=1),
+        diameter.astype(np.float32),
+        score.astype(np.float32),
+        region.astype(np.int32),
+    )
     added = read_added(connection, shape)
     if added is None:
         return ids, cells, raw

@@ -6,53 +6,45 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 
 import jinja2
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
+from torch import nn
 
-from napari_deepheme.cells import Predictions
-from napari_deepheme.classify.bundle import (
-    Bundle,
-    BundleSpec,
-    Conformal,
-    OutOfDistribution,
-    Review,
-    load_bundle,
-)
+from napari_deepheme.classify.bundle import Bundle, BundleSpec, NetworkFacts, OutOfDistribution, load_bundle
 from napari_deepheme.classify.ensemble import Ensemble
-from napari_deepheme.classify.making import save_tested
+from napari_deepheme.classify.making import (
+    WITHIN,
+    Calibration,
+    Promises,
+    calibrate,
+    ood_entry,
+    packed,
+    pooled,
+    tested,
+    unpacked,
+)
 from napari_deepheme.classify.ood import OodReference
 from napari_deepheme.classify.stain import StainColours, stain_colours
-from napari_deepheme.models.bundle import (
-    CARD_FILE,
-    Member,
-    SelfTest,
-    Training,
-    named_members,
-    save_bundle,
-    test_image,
-)
+from napari_deepheme.models.bundle import CARD_FILE, Training, named_members, save_bundle
 from napari_deepheme.models.device import Precision
-from napari_deepheme.stats import calibration
 from napari_deepheme.stats.evaluation import Evaluation, LabelledPredictions
 from napari_deepheme.stats.scoring import evaluate_predictions
-from napari_deepheme.stats.uncertainty import entropy
 from napari_deepheme.taxonomy import Taxonomy
 from napari_deepheme.train.patches import Patches
 from napari_deepheme.train.recipe import Recipe
 from napari_deepheme.train.shares import expecting, met, shown
-from napari_deepheme.train.snapshot import Step, Trained, Weights
+from napari_deepheme.train.snapshot import Step, Trained
 from napari_deepheme.train.work import RECORD_FILE, take_place
 
-_STAIN_CELLS, _WITHIN, _SAME_CALLS = 256, 0.99, 0.99
+_STAIN_CELLS, _SAME_CALLS = 256, 0.99
 MOST_LEARNED = 4000
 """Cells learned from whose features are looked at; more would not change what is typical."""
-TRACE_FILE, NOVELTY_FILE = "learning-rate.csv", "novelty.safetensors"
+TRACE_FILE = "learning-rate.csv"
 
 _CARD_FIGURES = {
     "accuracy": "accuracy",
@@ -123,42 +115,19 @@ def make_ensemble(
     folder : Path
         Replaced when the bundle is whole.
     """
-    partial = folder.with_name(f"{folder.name}.partial")
     learned = shown(recipe, taxonomy, provenance.counts)
-    mixture = met(learned, recipe, taxonomy)
-    contents, members = named_members(
-        [_half(expecting(load_file(file), recipe, learned, mixture)) for file in trained.members]
-    )
-    image, self_test = test_image(recipe.input_px, len(taxonomy.classes))
-    contents |= image | {RECORD_FILE: provenance.record.encode(), TRACE_FILE: _csv(trained.trace)}
-    known = {"members": members, "self_test": self_test, "class_prior": tuple(mixture.tolist())}
-    known |= {"stain": _stain(parts.calibration, recipe)}
-    spec = _uncalibrated(recipe, taxonomy, provenance).model_copy(update=known)
-    save_bundle(partial, spec, contents)
-    ensemble = Ensemble(load_bundle(partial), checked=False)
-    crops = parts.calibration.crops(recipe.input_px)
-    on_calibration = ensemble.predict(crops)
-    spec = _calibrated(spec, on_calibration, parts.calibration.labels)
-    rough = Ensemble(load_bundle(partial), precision=Precision.BF16, checked=False).predict(crops)
-    same = rough.mean.argmax(axis=1) == on_calibration.mean.argmax(axis=1)
-    spec = spec.model_copy(update={"bf16": bool(same.mean() >= _SAME_CALLS)})
-    contents[NOVELTY_FILE], novelty = _novelty(ensemble, parts, taxonomy)
-    spec = spec.model_copy(update={"ood": novelty})
-    save_bundle(partial, spec, contents)
-    finished = Ensemble(load_bundle(partial), precision=Precision.FP32, checked=False)
-    evaluation = _measured(spec, finished.predict(parts.test.crops(recipe.input_px)), parts.test.labels)
-    training = spec.training.model_copy(update={"metrics": _metrics(evaluation)})
-    spec = spec.model_copy(update={"training": training})
-    contents[CARD_FILE] = _card(spec, evaluation, provenance, recipe).encode()
-    save_tested(partial, spec, contents)
-    take_place(partial, folder)
-    return load_bundle(folder)
-
-
-def _uncalibrated(recipe: Recipe, taxonomy: Taxonomy, provenance: Provenance) -> BundleSpec:
-    """What is known before a member is; the placeholders are filled in one by one."""
-    nothing = SelfTest(image="none", sha256="0" * 64, expected=())
-    return BundleSpec(
+    prior = met(learned, recipe, taxonomy)
+    weights = [packed(expecting(load_file(file), recipe, learned, prior)) for file in trained.members]
+    # as stored, so that the figures are those of the bundle
+    networks = [unpacked(recipe.architecture, len(taxonomy.classes), content) for content in weights]
+    stain = _stain(parts.calibration, recipe)
+    facts = NetworkFacts(recipe.head, recipe.input_px, recipe.mean, recipe.std, recipe.magnifications, stain)
+    ensemble = Ensemble.from_networks(networks, facts)
+    measured = _measured(ensemble, parts, taxonomy, recipe)
+    evaluation = _evaluated(ensemble, parts.test, taxonomy, measured)
+    contents, members = named_members(weights)
+    image, self_test = tested(ensemble, measured.calibration.temperature)
+    spec = BundleSpec(
         name=provenance.name,
         version=provenance.version,
         architecture=recipe.architecture,
@@ -168,17 +137,65 @@ def _uncalibrated(recipe: Recipe, taxonomy: Taxonomy, provenance: Provenance) ->
         mean=recipe.mean,
         std=recipe.std,
         views=recipe.magnifications,
+        stain=stain,
+        bf16=_bears_bf16(networks, facts, parts.calibration, measured),
+        class_prior=tuple(prior.tolist()),
         taxonomy=taxonomy,
-        members=(Member(file="none", sha256="0" * 64, cycle=0),),
-        temperature=1.0,
-        review=Review(threshold=0.0, risk=recipe.risk, confidence=recipe.confidence),
-        conformal=Conformal(threshold=0.0, coverage=recipe.coverage),
+        members=members,
+        temperature=measured.calibration.temperature,
+        review=measured.calibration.review,
+        conformal=measured.calibration.conformal,
+        ood=measured.ood,
         training=Training(
-            data=provenance.data, licence=provenance.licence, split=provenance.split, metrics={}
+            data=provenance.data,
+            licence=provenance.licence,
+            split=provenance.split,
+            metrics=_metrics(evaluation),
         ),
         licence=provenance.licence,
-        self_test=nothing,
+        self_test=self_test,
     )
+    contents |= image | measured.files
+    contents |= {RECORD_FILE: provenance.record.encode(), TRACE_FILE: _csv(trained.trace)}
+    contents[CARD_FILE] = _card(spec, evaluation, provenance, recipe).encode()
+    partial = folder.with_name(f"{folder.name}.partial")
+    save_bundle(partial, spec, contents)
+    take_place(partial, folder)
+    return load_bundle(folder)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Measured:
+    """What is known of an ensemble once the cells held back have gone through it."""
+
+    calls: NDArray[np.intp]
+    calibration: Calibration
+    reference: OodReference
+    ood: OutOfDistribution
+    files: dict[str, bytes]
+
+
+def _measured(ensemble: Ensemble, parts: Parts, taxonomy: Taxonomy, recipe: Recipe) -> _Measured:
+    """Calibration, and how far the counted cells held back lie from those learned from."""
+    counted = np.array([cell_class.counted for cell_class in taxonomy.classes])
+    learned = parts.learned.take(np.flatnonzero(counted[parts.learned.labels]))
+    reference = OodReference.of(ensemble.features(learned.crops(recipe.input_px)), learned.labels)
+    held = parts.calibration
+    members, features = ensemble.outputs(held.crops(recipe.input_px))
+    distance = reference.distance(features)[counted[held.labels]]
+    files, ood = ood_entry(reference, float(np.quantile(distance, WITHIN)))
+    promises = Promises(recipe.risk, recipe.confidence, recipe.coverage)
+    calibration = calibrate(members, held.labels, promises)
+    return _Measured(members.mean(axis=0).argmax(axis=1), calibration, reference, ood, files)
+
+
+def _bears_bf16(
+    networks: Sequence[nn.Module], facts: NetworkFacts, held: Patches, measured: _Measured
+) -> bool:
+    """Whether calls stay the same in bfloat16."""
+    rough = Ensemble.from_networks(networks, facts, precision=Precision.BF16)
+    members, _ = rough.outputs(held.crops(facts.input_px))
+    return bool((members.mean(axis=0).argmax(axis=1) == measured.calls).mean() >= _SAME_CALLS)
 
 
 def _metrics(evaluation: Evaluation) -> dict[str, float]:
@@ -203,30 +220,6 @@ def _stain(calibration: Patches, recipe: Recipe) -> StainColours | None:
     return stain_colours(calibration.take(some).crops(recipe.input_px))
 
 
-def _half(weights: Weights) -> bytes:
-    """As a bundle holds them: float16."""
-    return save(
-        {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
-    )
-
-
-def _novelty(ensemble: Ensemble, parts: Parts, taxonomy: Taxonomy) -> tuple[bytes, OutOfDistribution]:
-    """Features of the counted cells learned from, and how far those held back lie from them."""
-    counted = np.array([cell_class.counted for cell_class in taxonomy.classes])
-    px = ensemble.spec.input_px
-    learned = parts.learned.take(np.flatnonzero(counted[parts.learned.labels]))
-    held = parts.calibration.take(np.flatnonzero(counted[parts.calibration.labels]))
-    reference = OodReference.of(ensemble.features(learned.crops(px)), learned.labels)
-    content = reference.to_bytes()
-    distance = reference.distance(ensemble.features(held.crops(px)))
-    return content, OutOfDistribution(
-        file=NOVELTY_FILE,
-        sha256=sha256(content).hexdigest(),
-        threshold=float(np.quantile(distance, _WITHIN)),
-        quantile=_WITHIN,
-    )
-
-
 def _csv(trace: Sequence[Step]) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -235,34 +228,19 @@ def _csv(trace: Sequence[Step]) -> bytes:
     return text.getvalue().encode()
 
 
-def _calibrated(spec: BundleSpec, found: Predictions, truth: NDArray[np.int64]) -> BundleSpec:
-    """Temperature after averaging, then the thresholds of the probabilities it gives."""
-    temperature = calibration.fit_temperature(found.members, truth)
-    mean = calibration.pool(found.members, temperature)
-    review = calibration.review_threshold(
-        entropy(mean.astype(np.float64)), mean.argmax(1) == truth, spec.review.risk, spec.review.confidence
-    )
-    enters = calibration.conformal_threshold(mean, truth, spec.conformal.coverage)
-    return spec.model_copy(
-        update={
-            "temperature": temperature,
-            "review": spec.review.model_copy(update={"threshold": review}),
-            "conformal": spec.conformal.model_copy(update={"threshold": enters}),
-        }
-    )
-
-
-def _measured(spec: BundleSpec, found: Predictions, truth: NDArray[np.int64]) -> Evaluation:
+def _evaluated(ensemble: Ensemble, test: Patches, taxonomy: Taxonomy, measured: _Measured) -> Evaluation:
+    members, features = ensemble.outputs(test.crops(ensemble.facts.input_px))
+    distance = measured.reference.distance(features)
+    mean = pooled(members, distance, measured.calibration.temperature, measured.ood.threshold)
     data = LabelledPredictions(
-        names=tuple(str(i) for i in range(len(truth))),
-        taxonomy=spec.taxonomy,
-        truth=truth.astype(np.intp),
-        mean=found.mean.astype(np.float64),
-        members=found.members.astype(np.float64),
+        names=tuple(str(i) for i in range(len(test))),
+        taxonomy=taxonomy,
+        truth=test.labels.astype(np.intp),
+        mean=mean.astype(np.float64),
+        members=members.astype(np.float64),
     )
-    return evaluate_predictions(
-        data, "cells held back", threshold=(spec.conformal.threshold, spec.conformal.coverage)
-    )
+    conformal = measured.calibration.conformal
+    return evaluate_predictions(data, "cells held back", threshold=(conformal.threshold, conformal.coverage))
 
 
 def _card(spec: BundleSpec, evaluation: Evaluation, provenance: Provenance, recipe: Recipe) -> str:

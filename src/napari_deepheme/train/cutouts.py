@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_fill_holes, gaussian_filter, label
 from torch.nn.functional import grid_sample
 
-from napari_deepheme.train.fields import Floats, MarkedField
+from napari_deepheme.datasets.fields import Floats, MarkedField
 
 _FAINTEST = 0.06  # optical density from which a pixel belongs to a cell rather than to the glass
 

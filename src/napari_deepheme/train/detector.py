@@ -14,13 +14,13 @@ import tomli_w
 import torch
 from numpy.typing import NDArray
 
+from napari_deepheme.datasets.duplicates import duplicate_groups, read_thumbnails
+from napari_deepheme.datasets.fields import MarkedField, read_fields, read_marks
 from napari_deepheme.detect.bundle import DetectorBundle
 from napari_deepheme.errors import OptionError
 from napari_deepheme.jobs import Job, Progress
 from napari_deepheme.models.device import Device
 from napari_deepheme.train.detector_bundle import DetectorFacts, make_detector
-from napari_deepheme.train.duplicates import duplicate_groups, read_thumbnails
-from napari_deepheme.train.fields import MarkedField, read_fields, read_marks
 from napari_deepheme.train.heatmap import DetectorRecipe, learn, network_weights, starting_detector
 from napari_deepheme.train.work import claim, work_folder
 
@@ -35,7 +35,7 @@ class DetectorOptions:
     Attributes
     ----------
     dataset : Path
-        A CSV of marks, or a folder of images with marks beside them (:mod:`napari_deepheme.train.fields`).
+        A CSV of marks, or a folder of images with marks beside them (:mod:`napari_deepheme.datasets.fields`).
     out : Path
         Folder of the bundle; the unfinished training lies beside it in ``<out>.training``.
     mpp : float or None

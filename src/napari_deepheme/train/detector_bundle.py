@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from napari_deepheme.datasets.fields import FIELD_MPP, MarkedField
 from napari_deepheme.detect.bundle import DetectorBundle, DetectorSpec, load_detector
 from napari_deepheme.detect.heatmap import HeatmapDetector
 from napari_deepheme.models.bundle import (
@@ -25,7 +26,6 @@ from napari_deepheme.models.bundle import (
     test_image,
 )
 from napari_deepheme.stats.detection import DetectionCounts, detection_counts, inside, matches
-from napari_deepheme.train.fields import FIELD_MPP, MarkedField
 from napari_deepheme.train.heatmap import DetectorRecipe
 from napari_deepheme.train.scenes import SceneMaker
 from napari_deepheme.train.work import RECORD_FILE, take_place
@@ -100,11 +100,12 @@ def make_detector(
     pixels = np.array(Image.open(BytesIO(image[self_test.image])).convert("RGB"), np.uint8)
     on_fields = [_on_field(detector, field) for field in held]
     in_scenes = _in_scenes(detector, held)
-    threshold = _best_threshold(on_fields, in_scenes)
+    threshold, crowded = _best_threshold(on_fields, in_scenes), _best_threshold(in_scenes)
     metrics = _figures("fields", on_fields, threshold) | _figures("crowded scenes", in_scenes, threshold)
     spec = spec.model_copy(
         update={
             "threshold": threshold,
+            "crowded_threshold": min(threshold, crowded),
             "training": spec.training.model_copy(update={"metrics": metrics}),
             "self_test": self_test.model_copy(update={"expected": detector.test_values(pixels)}),
         }
@@ -139,7 +140,7 @@ def _on_field(detector: HeatmapDetector, field: MarkedField) -> _Looked:
     step = FIELD_MPP / detector.mpp
     shape = [max(1, round(side * step)) for side in field.image.shape[:2]]
     image = np.asarray(Image.fromarray(field.image).resize(shape[::-1], Image.Resampling.LANCZOS))
-    found = detector.adapt([image]).detect([image])[0]
+    found = detector.detect([image], detector.calibrate([image]))[0]
     cells, unsure = (marks.astype(np.float64) * step for marks in (field.cells, field.unsure))
     centres, reach = cells[:, :2], cells[:, 2:] / 2
     clear = ~inside(found.yx, unsure)
@@ -157,7 +158,7 @@ def _in_scenes(detector: HeatmapDetector, held: Sequence[MarkedField]) -> list[_
         for image, heat, counts, size in zip(
             images, scenes.heat.numpy(), scenes.counts.numpy(), scenes.log_diameter.numpy(), strict=True
         ):
-            found = detector.adapt([image]).detect([image])[0]
+            found = detector.detect([image], detector.calibrate([image]))[0]
             places = np.clip((found.yx / 2).round().astype(int), 0, np.array(counts.shape) - 1)
             clear = counts[places[:, 0], places[:, 1]]
             at = np.argwhere(heat == 1)

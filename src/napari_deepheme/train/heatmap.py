@@ -13,12 +13,12 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
+from napari_deepheme.datasets.fields import MarkedField
 from napari_deepheme.detect.network import HeatmapNetwork
 from napari_deepheme.errors import OptionError
 from napari_deepheme.jobs import Job, Progress
 from napari_deepheme.models.bundle import Architecture, Channels
 from napari_deepheme.models.device import Device, torch_device
-from napari_deepheme.train.fields import MarkedField
 from napari_deepheme.train.recipe import Start
 from napari_deepheme.train.scenes import SceneMaker, Scenes
 from napari_deepheme.train.snapshot import replace_file

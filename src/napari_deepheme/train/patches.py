@@ -11,11 +11,11 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
+from napari_deepheme.datasets.dataset import TrainingImage
 from napari_deepheme.jobs import Job, Progress
 from napari_deepheme.slide.reader import open_slide
 from napari_deepheme.slide.tiles import prefetch
 from napari_deepheme.taxonomy import Taxonomy
-from napari_deepheme.train.dataset import TrainingImage
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +70,7 @@ def read_patches(
     Parameters
     ----------
     images : sequence of TrainingImage
-        Readable ones: :func:`~napari_deepheme.train.duplicates.read_thumbnails` has looked at them.
+        Readable ones: :func:`~napari_deepheme.datasets.duplicates.read_thumbnails` has looked at them.
     taxonomy : Taxonomy
     mpp : float
         µm/px of the images.

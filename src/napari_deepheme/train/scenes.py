@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from torch.nn.functional import interpolate
 
+from napari_deepheme.datasets.fields import FIELD_MPP, Floats, MarkedField
 from napari_deepheme.detect.network import STRIDE
 from napari_deepheme.train.augment import ViewOptions, another_look
 from napari_deepheme.train.cutouts import cut_out, optical_density
-from napari_deepheme.train.fields import FIELD_MPP, Floats, MarkedField
 
 SCENE_PX = 192
 

@@ -16,19 +16,19 @@ from numpy.typing import NDArray
 from torch import nn
 
 from napari_deepheme.classify.bundle import Bundle
+from napari_deepheme.datasets.dataset import TrainingImage, read_dataset
+from napari_deepheme.datasets.duplicates import duplicate_groups, read_thumbnails, refuse_crossing
+from napari_deepheme.datasets.folders import check_mpp
+from napari_deepheme.datasets.split import Split, split_images
 from napari_deepheme.errors import OptionError
 from napari_deepheme.jobs import Job, Progress
 from napari_deepheme.models.device import Device, torch_device
 from napari_deepheme.taxonomy import Taxonomy
 from napari_deepheme.train.bundling import Parts, Provenance, make_ensemble, some
-from napari_deepheme.train.dataset import TrainingImage, read_dataset
-from napari_deepheme.train.duplicates import duplicate_groups, read_thumbnails, refuse_crossing
-from napari_deepheme.train.folders import check_mpp
 from napari_deepheme.train.patches import Patches, read_patches
 from napari_deepheme.train.recipe import Recipe
 from napari_deepheme.train.sampling import Sampler
 from napari_deepheme.train.snapshot import Trained, train_snapshots
-from napari_deepheme.train.split import Split, split_images
 from napari_deepheme.train.start import starting_network
 from napari_deepheme.train.work import claim, work_folder
 

@@ -8,23 +8,23 @@ from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QWidget
 from superqt import QCollapsible
 
-from napari_deepheme.analysis.options import AnalysisOptions
+from napari_deepheme.analysis.options import AnalysisOptions, RunOptions
 from napari_deepheme.models.device import Device, Precision
 from napari_deepheme.ui.widgets import tip
 
 _STAIN_TIP = (
-    "Show the cells to the model in the colours it learned from, measured on cells from all over the slide. "
+    "Show the cells to the model in the colours of its training cells, measured on cells from all over the slide. "
     "Switch it off to see what the slide's own colours give: in another laboratory mostly worse calls."
 )
-_MIXTURE_TIP = (
-    "Reckon with how often each class occurs, estimated on cells from all over the slide. Switch it off "
+_PRIOR_TIP = (
+    "Use how often each class occurs on the slide, estimated on cells from all over it, in calls. Switch it off "
     "where finding cells of rare classes matters more than the count."
 )
 _DEVICE_TIP = (
     "Where the networks run; auto takes a GPU if torch can use one. Choose cpu if its memory is in use."
 )
 _PRECISION_TIP = (
-    "In what the networks reckon; auto takes bf16 where it is fast. Choose fp32 to get the same numbers on "
+    "Precision of the networks' arithmetic; auto takes bf16 where it is fast. Choose fp32 to get the same numbers on "
     "every machine."
 )
 
@@ -41,21 +41,21 @@ class AdvancedBox(QCollapsible):
         title.setStyleSheet("text-align: left; border: none; background: transparent;")
         self.toggled.connect(self._entitle)
         self._entitle(expanded=False)
-        usual = AnalysisOptions()
+        usual, run = AnalysisOptions(), RunOptions()
         self.stain_check = tip(QCheckBox("the stain"), _STAIN_TIP)
         self.stain_check.setChecked(usual.match_stain)
-        self.mixture_check = tip(QCheckBox("the mixture of classes"), _MIXTURE_TIP)
-        self.mixture_check.setChecked(usual.match_prior)
-        self.device_combo = tip(_combo([device.value for device in Device], usual.device), _DEVICE_TIP)
+        self.prior_check = tip(QCheckBox("the class prior"), _PRIOR_TIP)
+        self.prior_check.setChecked(usual.assessment.match_prior)
+        self.device_combo = tip(_combo([device.value for device in Device], run.device), _DEVICE_TIP)
         self.precision_combo = tip(
-            _combo([precision.value for precision in Precision], usual.precision), _PRECISION_TIP
+            _combo([precision.value for precision in Precision], run.precision), _PRECISION_TIP
         )
         content = QWidget()
         form = QFormLayout(content)
         form.setContentsMargins(0, 0, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
         form.addRow("Match", self.stain_check)
-        form.addRow("", self.mixture_check)
+        form.addRow("", self.prior_check)
         form.addRow("Device", self.device_combo)
         form.addRow("Precision", self.precision_combo)
         self.addWidget(content)
@@ -68,12 +68,14 @@ class AdvancedBox(QCollapsible):
 
     def applied(self, options: AnalysisOptions) -> AnalysisOptions:
         """Options with what is chosen here."""
-        return replace(
-            options,
-            match_stain=self.stain_check.isChecked(),
-            match_prior=self.mixture_check.isChecked(),
-            device=Device(self.device_combo.currentText()),
-            precision=Precision(self.precision_combo.currentText()),
+        assessment = replace(options.assessment, match_prior=self.prior_check.isChecked())
+        return replace(options, match_stain=self.stain_check.isChecked(), assessment=assessment)
+
+    @property
+    def run_options(self) -> RunOptions:
+        """How the networks run."""
+        return RunOptions(
+            Device(self.device_combo.currentText()), Precision(self.precision_combo.currentText())
         )
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from napari_deepheme.export import PROBABILITY, is_cells_csv, read_cells
+from napari_deepheme.export.files import is_cells_csv, read_cells
+from napari_deepheme.export.table import PROBABILITY
 from napari_deepheme.slide.metadata import plausible
 from napari_deepheme.taxonomy import Taxonomy, known_classes
 from napari_deepheme.ui.layers import LayerData, Origin, cells_layer

@@ -92,7 +92,11 @@ class ClassifyDock(QWidget):
         except DeepHemeError as err:
             self._say_error(str(err))
             return
-        self._begin(ClassifyTask(self._viewer, image, Request(file, model, options), remark))
+        self._begin(
+            ClassifyTask(
+                self._viewer, image, Request(file, model, options, self.advanced_box.run_options), remark
+            )
+        )
 
     def show_fields(self) -> None:
         """Judge the slide's fields and show them, to be edited before they are counted in."""

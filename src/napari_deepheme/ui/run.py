@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 from napari.layers import Image, Points
 
-from napari_deepheme.analysis.options import AnalysisOptions
-from napari_deepheme.analysis.result import Analysis, CellsReady
-from napari_deepheme.analysis.run import analyse
+from napari_deepheme.analysis.options import AnalysisOptions, RunOptions
+from napari_deepheme.analysis.result import Analysis, CellsReady, NoticeKind
+from napari_deepheme.analysis.run import analyse, counted_in
 from napari_deepheme.classify.bundle import load_bundle
 from napari_deepheme.errors import SlideError
-from napari_deepheme.export import cells_table
+from napari_deepheme.export.table import cells_table
 from napari_deepheme.fields import Field, judge_fields
 from napari_deepheme.jobs import Job, Progress
 from napari_deepheme.slide import Slide, open_slide
@@ -80,11 +80,13 @@ class Request:
     model : str
         Name of an embedded bundle, or path of another.
     options : AnalysisOptions
+    run : RunOptions
     """
 
     slide: SlideFile
     model: str
     options: AnalysisOptions
+    run: RunOptions = field(default_factory=RunOptions)
 
 
 def classify_job(request: Request) -> Job[Analysis]:
@@ -93,7 +95,8 @@ def classify_job(request: Request) -> Job[Analysis]:
     with request.slide.opened() as slide:
         yield Progress("Loading the model")
         import_torch()
-        return (yield from analyse(slide, load_bundle(request.model), request.options))
+        bundle = load_bundle(request.model)
+        return (yield from analyse(slide, bundle, request.options, run=request.run))
 
 
 def fields_job(file: SlideFile) -> Job[tuple[Field, ...]]:
@@ -119,9 +122,10 @@ class Results:
 
     def add(self, part: Analysis) -> None:
         """Keep a part of the analysis until :meth:`show`."""
-        self._waiting.append(cells_table(part, first_id=self.n_cells + 1))
-        self.n_cells += len(part.cells)
-        spec, slide = part.bundle, part.slide
+        table = cells_table(part)
+        self._waiting.append(table)
+        self.n_cells += len(table)
+        spec, slide = part.facts.bundle, part.facts.slide
         model, matched = f"{spec.name} {spec.version}", _matched(part)
         self._origin = Origin(spec.taxonomy, str(slide.path), model, slide.mpp, matched)
 
@@ -145,7 +149,11 @@ class Results:
 
 
 def _matched(analysis: Analysis) -> tuple[str, ...]:
-    matched = {"stain": analysis.stain_matched, "mixture of classes": analysis.mixture is not None}
+    calibration, match_prior = analysis.facts.calibration, analysis.facts.options.assessment.match_prior
+    matched = {
+        "stain": calibration.stain is not None,
+        "class prior": match_prior and calibration.class_prior is not None,
+    }
     return tuple(what for what, is_so in matched.items() if is_so)
 
 
@@ -184,27 +192,20 @@ def minutes(seconds: float) -> str:
 
 def outcome_text(analysis: Analysis, target: int) -> str:
     """Say what a finished run found, one line for each thing worth knowing."""
-    counted_of = [cell_class.counted for cell_class in analysis.bundle.taxonomy.classes]
-    counted = sum(counted_of[k] for k in analysis.predictions.mean.argmax(axis=1))
-    first, rest = _explained(analysis)
-    return "\n".join([first or _count_text(analysis, counted, target), *(f"⚠ {warning}" for warning in rest)])
+    few = [notice.text for notice in analysis.notices if notice.kind is NoticeKind.FEW_CELLS]
+    others = [notice.text for notice in analysis.notices if notice.kind is not NoticeKind.FEW_CELLS]
+    first = f"⚠ {few[0]}" if few else _count_text(analysis, target)
+    return "\n".join([first, *(f"⚠ {text}" for text in others)])
 
 
-def _explained(analysis: Analysis) -> tuple[str, list[str]]:
-    """The warning that says what was found and why not more, if there is one, and the other warnings."""
-    begins = f"{len(analysis.cells)} cells found, "
-    first = next((warning for warning in analysis.warnings if warning.startswith(begins)), "")
-    return first and f"⚠ {first}", [warning for warning in analysis.warnings if warning != first]
-
-
-def _count_text(analysis: Analysis, counted: int, target: int) -> str:
-    found = len(analysis.cells)
+def _count_text(analysis: Analysis, target: int) -> str:
+    found, counted = len(analysis.counting().ids), counted_in(analysis)
     if not found:
         return "No cells found there; try another part of the slide, and check its µm/px."
     if counted < target:
         return f"{counted} cells counted, fewer than the {target} asked for: there are no more there."
-    if analysis.detector == "given":
+    if analysis.facts.options.cells is not None:
         return f"Done: {counted} counted of {found} given."
     fields = len(analysis.regions)
-    where = f", in {fields} field{'' if fields == 1 else 's'}" if analysis.fields else ""
+    where = f", in {fields} field{'' if fields == 1 else 's'}" if analysis.facts.fields else ""
     return f"Done: {counted} counted of {found} found{where}."

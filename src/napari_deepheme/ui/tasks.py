@@ -99,10 +99,10 @@ class ClassifyTask:
         """Show the rest of the cells and, where fields were chosen, those taken and left."""
         self.show()
         lines = [outcome_text(analysis, self._request.options.target_cells)]
-        if analysis.fields:
+        if analysis.facts.fields:
             taken = {region.name for region in analysis.regions}
-            show_fields(self._viewer, self._image, analysis.fields, taken)
-            sentence = seen(analysis.fields)
+            show_fields(self._viewer, self._image, analysis.facts.fields, taken)
+            sentence = seen(analysis.facts.fields)
             lines += [sentence] if sentence not in lines[0] else []  # a warning may have said it
         return "\n".join([*lines, self._remark]).strip()
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 from conftest import MEAN, STD, make_bundle
+from safetensors.torch import load
 
-from napari_deepheme.classify.bundle import Head, OutOfDistribution, load_bundle
+from napari_deepheme.classify.bundle import Head, NetworkFacts, OutOfDistribution, load_bundle
 from napari_deepheme.classify.ensemble import Ensemble, _view
 from napari_deepheme.classify.network import build_network, features_and_logits, load_member
 from napari_deepheme.classify.ood import OodReference
@@ -189,3 +190,17 @@ def test_a_bundle_that_knows_its_cells_tells_how_far_others_are(
     (folder / "novelty.safetensors").write_bytes(content + b" ")
     with pytest.raises(BundleError, match="SHA-256 differs"):
         load_bundle(folder)
+
+
+def test_networks_in_memory_give_what_their_bundle_gives(toy_bundle, crops):
+    spec = toy_bundle.spec
+    networks = [build_network(spec.architecture, len(spec.taxonomy.classes)) for _ in spec.members]
+    for network, member in zip(networks, spec.members, strict=True):
+        network.load_state_dict(load(toy_bundle.read(member.file)))
+    ensemble = Ensemble.from_networks(networks, NetworkFacts.of(spec))
+    members, features = ensemble.outputs(crops)
+    opened = Ensemble(toy_bundle, precision=Precision.FP32)
+    np.testing.assert_allclose(members, opened.predict(crops).members, atol=1e-6)
+    np.testing.assert_allclose(features, opened.features(crops), atol=1e-5)
+    with pytest.raises(ValueError, match="no bundle"):
+        ensemble.predict(crops)

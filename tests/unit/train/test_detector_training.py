@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load, save_file
 
 from napari_deepheme import synth
+from napari_deepheme.datasets.fields import FIELD_MPP, read_fields, read_marks
 from napari_deepheme.detect.base import Detections
 from napari_deepheme.detect.bundle import load_detector
 from napari_deepheme.detect.heatmap import HeatmapDetector
@@ -20,7 +21,6 @@ from napari_deepheme.models.device import Device
 from napari_deepheme.stats.detection import DetectionCounts
 from napari_deepheme.train import detector_bundle, heatmap, scenes
 from napari_deepheme.train.detector import DetectorOptions, held_back, train_detector
-from napari_deepheme.train.fields import FIELD_MPP, read_fields, read_marks
 from napari_deepheme.train.heatmap import DetectorRecipe, detection_loss, learn
 from napari_deepheme.train.scenes import Scenes
 

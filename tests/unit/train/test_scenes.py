@@ -6,8 +6,8 @@ import pytest
 from scipy.ndimage import center_of_mass, label
 from scipy.spatial.distance import pdist, squareform
 
+from napari_deepheme.datasets.fields import MarkedField
 from napari_deepheme.train import scenes
-from napari_deepheme.train.fields import MarkedField
 from napari_deepheme.train.scenes import SCENE_PX, SceneMaker, Scenes
 
 SIDE, MPP = 30, 0.5  # of a cell, px of the field: 12 µm; µm/px of the scenes

@@ -109,11 +109,11 @@ def test_a_bundle_says_how_its_crops_are_seen_and_whether_they_bear_bfloat16(opt
 
 def test_a_bundle_whose_calls_bfloat16_changes_says_so(options, monkeypatch):
     class Fickle(Ensemble):
-        def predict(self, crops):
-            found = super().predict(crops)
-            if self._inference.dtype is torch.float32:
-                return found
-            return replace(found, mean=found.mean[:, ::-1])
+        def outputs(self, crops, stain=None):
+            members, features = super().outputs(crops, stain)
+            if self._runner.dtype is torch.float32:
+                return members, features
+            return members[..., ::-1], features
 
     monkeypatch.setattr(bundling, "Ensemble", Fickle)
     assert not drain(train(options)).bundle.spec.bf16

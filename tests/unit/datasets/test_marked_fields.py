@@ -8,9 +8,9 @@ import tifffile
 from PIL import Image
 from scipy.ndimage import center_of_mass
 
+from napari_deepheme.datasets.fields import FIELD_MPP, POINT_UM, MarkedField, read_fields, read_marks
 from napari_deepheme.errors import DeepHemeError, OptionError, ScaleError, SlideError, TableError
 from napari_deepheme.jobs import drain
-from napari_deepheme.train.fields import FIELD_MPP, POINT_UM, MarkedField, read_fields, read_marks
 
 CENTRE, RADIUS, MPP = (40.0, 71.0), 12, 0.25  # of the disc that is drawn: px, px, µm/px
 

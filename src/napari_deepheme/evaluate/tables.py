@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from napari_deepheme.datasets.labels import listed
 from napari_deepheme.errors import TableError
 from napari_deepheme.stats.metrics import Floats, Mask
 from napari_deepheme.taxonomy import PRESETS, CellClass, Lineage, Taxonomy, codes_meant
@@ -115,13 +116,6 @@ def table_taxonomy(columns: Iterable[str]) -> Taxonomy:
     A class no preset has is grey and of no lineage.
     """
     return Taxonomy("table", tuple(_class(column) for column in columns))
-
-
-def listed(names: Iterable[str]) -> str:
-    """The first few of many names."""
-    every = list(names)
-    more = f" and {len(every) - _SHOWN} more" if len(every) > _SHOWN else ""
-    return ", ".join(every[:_SHOWN]) + more
 
 
 def _class(column: str) -> CellClass:

@@ -12,27 +12,21 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_deepheme.cells import Predictions
+from napari_deepheme.cells import RawOutputs
 from napari_deepheme.classify.bundle import DEFAULT_BUNDLE, Bundle, BundleSpec, load_bundle
+from napari_deepheme.datasets.folders import LabelledImage, check_mpp, image_files, labelled_images
+from napari_deepheme.datasets.labels import listed, shared_classes
 from napari_deepheme.errors import OptionError, TableError
+from napari_deepheme.evaluate.prediction import PredictedImages, predict_images
+from napari_deepheme.evaluate.tables import read_probabilities, read_raters, read_truth, table_taxonomy
 from napari_deepheme.jobs import Job, Progress
 from napari_deepheme.models.device import Device
 from napari_deepheme.stats.agreement import UNLABELLED, Raters
+from napari_deepheme.stats.assessment import ModelCalibration, assess, calibrated
 from napari_deepheme.stats.evaluation import Evaluation, ForeignScores, LabelledPredictions
 from napari_deepheme.stats.metrics import auroc
 from napari_deepheme.stats.scoring import evaluate_predictions
-from napari_deepheme.stats.uncertainty import uncertainty
 from napari_deepheme.taxonomy import Taxonomy, codes_meant
-from napari_deepheme.train.folders import (
-    LabelledImage,
-    PredictedImages,
-    check_mpp,
-    image_files,
-    labelled_images,
-    predict_images,
-)
-from napari_deepheme.train.labels import shared_classes
-from napari_deepheme.train.tables import listed, read_probabilities, read_raters, read_truth, table_taxonomy
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,19 +145,21 @@ def _evaluate_folder(options: EvaluateOptions, bundle: Bundle) -> Job[Evaluation
 
     ensemble = Ensemble(bundle, options.device)
     paths = [image.path for image in images]
-    found = yield from predict_images(paths, mpp, ensemble, match_stain=options.match_stain)
+    found = yield from predict_images(paths, mpp, ensemble, spec, match_stain=options.match_stain)
     kept = np.array(found.kept)
     data = LabelledPredictions(
         names=tuple(names[i] for i in kept),
         taxonomy=classes.taxonomy,
         truth=classes.truth(images[i].label for i in kept),
-        mean=classes.join(found.predictions.mean.astype(np.float64)),
-        members=classes.join(found.predictions.members.astype(np.float64)),
+        mean=classes.join(calibrated(found.raw, spec.calibration).astype(np.float64)),
+        members=classes.join(found.raw.members.astype(np.float64)),
     )
     foreign = None
     if foreign_files is not None:
-        others = yield from predict_images(foreign_files, mpp, ensemble, match_stain=options.match_stain)
-        foreign = _foreign(found.predictions, others.predictions)
+        others = yield from predict_images(
+            foreign_files, mpp, ensemble, spec, match_stain=options.match_stain
+        )
+        foreign = _foreign(found.raw, others.raw, spec.calibration)
     yield Progress("Measuring")
     evaluation = evaluate_predictions(
         data,
@@ -234,11 +230,11 @@ def _rater_labels(where: str, labels: list[str], taxonomy: Taxonomy) -> list[int
     return [taxonomy.codes.index(meant[label][0]) if label else UNLABELLED for label in labels]
 
 
-def _foreign(known: Predictions, foreign: Predictions) -> ForeignScores:
-    one, other = uncertainty(known), uncertainty(foreign)
+def _foreign(known: RawOutputs, foreign: RawOutputs, model: ModelCalibration) -> ForeignScores:
+    one, other = assess(known, model), assess(foreign, model)
     several = len(known.members) > 1
     far = known.distance.astype(np.float64), foreign.distance.astype(np.float64)
-    sure = (1 - p.mean.max(axis=1).astype(np.float64) for p in (known, foreign))
+    sure = (1 - each.confidence.astype(np.float64) for each in (one, other))
     return ForeignScores(
         n=len(foreign),
         entropy=auroc(one.entropy, other.entropy),

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from napari_deepheme.datasets.dataset import VAL, TrainingImage, check_complete
 from napari_deepheme.errors import OptionError
-from napari_deepheme.train.dataset import VAL, TrainingImage, check_complete
 
 
 class SplitBy(StrEnum):
@@ -46,7 +46,7 @@ def split_images(images: Sequence[TrainingImage], groups: NDArray[np.intp], shar
     """Split as the set says, else by patient, else by image; classes are kept in proportion.
 
     Every class keeps an image to train on, and duplicates go together, but for a split that is given
-    (see :func:`~napari_deepheme.train.duplicates.refuse_crossing`).
+    (see :func:`~napari_deepheme.datasets.duplicates.refuse_crossing`).
 
     Parameters
     ----------

@@ -15,12 +15,12 @@ from scipy.ndimage import gaussian_filter
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from napari_deepheme.datasets.dataset import VAL, TrainingImage
+from napari_deepheme.datasets.split import Split, SplitBy
 from napari_deepheme.errors import OptionError, SlideError
 from napari_deepheme.jobs import Job, Progress
 from napari_deepheme.slide.reader import open_slide
 from napari_deepheme.slide.tiles import prefetch
-from napari_deepheme.train.dataset import VAL, TrainingImage
-from napari_deepheme.train.split import Split, SplitBy
 
 THUMBNAIL_PX = 24
 

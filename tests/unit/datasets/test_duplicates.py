@@ -6,12 +6,12 @@ import tifffile
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from napari_deepheme.datasets import duplicates
+from napari_deepheme.datasets.dataset import TrainingImage
+from napari_deepheme.datasets.duplicates import duplicate_groups, read_thumbnails, refuse_crossing
+from napari_deepheme.datasets.split import Split
 from napari_deepheme.errors import OptionError, SlideError
 from napari_deepheme.jobs import drain
-from napari_deepheme.train import duplicates
-from napari_deepheme.train.dataset import TrainingImage
-from napari_deepheme.train.duplicates import duplicate_groups, read_thumbnails, refuse_crossing
-from napari_deepheme.train.split import Split
 
 SIDE = 120
 

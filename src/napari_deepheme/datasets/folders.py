@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_deepheme.cells import Predictions
 from napari_deepheme.classify.bundle import BundleSpec
 from napari_deepheme.errors import OptionError, ScaleError, SlideError
-from napari_deepheme.jobs import Job, Progress
 from napari_deepheme.slide.metadata import MPP_RANGE
 from napari_deepheme.slide.reader import open_slide
-from napari_deepheme.slide.tiles import prefetch
 from napari_deepheme.taxonomy import PRESETS, Taxonomy, codes_meant
 
-if TYPE_CHECKING:
-    from napari_deepheme.classify.ensemble import Ensemble
-
-_STAIN_CELLS = 128
 SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff"}
 
 
@@ -96,64 +87,6 @@ def read_crop(path: Path, mpp: float, spec: BundleSpec) -> NDArray[np.uint8]:
         return image.read(((height - 1) / 2, (width - 1) / 2), (spec.input_px, spec.input_px), spec.mpp)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PredictedImages:
-    """Predictions of those of some images that could be read, and why the others could not.
-
-    ``kept`` are the indices of the former; ``stain_matched`` says whether all were shown to the model in the
-    colours it was trained on.
-    """
-
-    predictions: Predictions
-    kept: tuple[int, ...]
-    faults: tuple[str, ...]
-    stain_matched: bool
-
-
-def predict_images(
-    paths: list[Path], mpp: float, ensemble: Ensemble, *, match_stain: bool
-) -> Job[PredictedImages]:
-    """Classify images of single cells of one slide.
-
-    Raises
-    ------
-    ScaleError
-        ``mpp`` is implausible.
-    SlideError
-        No image can be read.
-    """
-    check_mpp(mpp)
-    matched = match_stain and ensemble.match_stain(_some_crops(paths, mpp, ensemble.spec))
-    batch: list[NDArray[np.uint8]] = []
-    parts: list[Predictions] = []
-    kept: list[int] = []
-    faults: list[str] = []
-    with closing(prefetch(paths, lambda path: _crop_or_fault(path, mpp, ensemble.spec), ahead=8)) as crops:
-        for i, crop in enumerate(crops):
-            if isinstance(crop, str):
-                faults.append(crop)
-            else:
-                kept.append(i)
-                batch.append(crop)
-            if batch and (len(batch) == ensemble.batch_size or i == len(paths) - 1):
-                parts.append(ensemble.predict(np.stack(batch)))
-                batch.clear()
-                yield Progress("Classifying images", i + 1, len(paths))
-    if batch:
-        parts.append(ensemble.predict(np.stack(batch)))
-    if not parts:
-        raise SlideError(f"None of {len(paths)} images can be read: {faults[0]}")
-    return PredictedImages(Predictions.concatenate(parts), tuple(kept), tuple(faults), matched)
-
-
-def _some_crops(paths: list[Path], mpp: float, spec: BundleSpec) -> NDArray[np.uint8]:
-    """Crops of images from all over the list, those that can be read."""
-    step = max(1, len(paths) // _STAIN_CELLS)
-    found = [_crop_or_fault(path, mpp, spec) for path in paths[::step]]
-    crops = [crop for crop in found if not isinstance(crop, str)]
-    return np.array(crops, np.uint8).reshape(-1, spec.input_px, spec.input_px, 3)
-
-
 def check_mpp(mpp: float) -> None:
     """Refuse a µm/px that images of cells cannot have, with :class:`ScaleError`."""
     if not MPP_RANGE[0] <= mpp <= MPP_RANGE[1]:
@@ -163,7 +96,8 @@ def check_mpp(mpp: float) -> None:
         )
 
 
-def _crop_or_fault(path: Path, mpp: float, spec: BundleSpec) -> NDArray[np.uint8] | str:
+def crop_or_fault(path: Path, mpp: float, spec: BundleSpec) -> NDArray[np.uint8] | str:
+    """What :func:`read_crop` gives, or why there is none."""
     try:
         return read_crop(path, mpp, spec)
     except SlideError as err:

@@ -11,6 +11,15 @@ from napari_deepheme.errors import TaxonomyError
 from napari_deepheme.stats.metrics import Floats, Indices
 from napari_deepheme.taxonomy import PRESETS, CellClass, Taxonomy, codes_meant
 
+_SHOWN = 5
+
+
+def listed(names: Iterable[str]) -> str:
+    """The first few of many names."""
+    every = list(names)
+    more = f" and {len(every) - _SHOWN} more" if len(every) > _SHOWN else ""
+    return ", ".join(every[:_SHOWN]) + more
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SharedClasses:

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
+from napari_deepheme.datasets.dataset import Box, TrainingImage, read_dataset
 from napari_deepheme.errors import OptionError, TableError, TaxonomyError
 from napari_deepheme.taxonomy import DEEPHEME_23, MUNICH_21, PBC_11
-from napari_deepheme.train.dataset import Box, TrainingImage, read_dataset
 
 
 @pytest.fixture

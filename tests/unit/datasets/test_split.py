@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from napari_deepheme.datasets.dataset import TrainingImage
+from napari_deepheme.datasets.split import Split, split_images
 from napari_deepheme.errors import OptionError, TableError
-from napari_deepheme.train.dataset import TrainingImage
-from napari_deepheme.train.split import Split, split_images
 
 
 def made(codes: str, patients: str = "", splits: tuple[str, ...] = ()) -> list[TrainingImage]:

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from napari_deepheme.datasets.folders import read_crop
 from napari_deepheme.errors import OptionError, ScaleError, SlideError, TableError, TaxonomyError
+from napari_deepheme.evaluate.evaluate import EvaluateOptions, evaluate, read_predictions
 from napari_deepheme.jobs import drain
 from napari_deepheme.stats.evaluation import Evaluation
-from napari_deepheme.train.evaluate import EvaluateOptions, evaluate, read_predictions
-from napari_deepheme.train.folders import read_crop
 
 PROBABILITIES = """\tM2\tM3\tL2
 a.png\t0.7\t0.2\t0.1
@@ -282,6 +282,7 @@ def test_what_is_not_a_labelled_set_is_refused_before_the_model_is_loaded(tmp_pa
 
 
 def test_judging_tables_does_not_cost_the_import_of_torch():
-    code = "import sys, napari_deepheme.train.evaluate, napari_deepheme.report; print('torch' in sys.modules)"
+    modules = "sys, napari_deepheme.evaluate.evaluate, napari_deepheme.report"
+    code = f"import {modules}; print('torch' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "False"

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from napari_deepheme.datasets.folders import labelled_images
+from napari_deepheme.datasets.labels import listed
 from napari_deepheme.errors import OptionError, TableError, TaxonomyError
 from napari_deepheme.taxonomy import PRESETS, Taxonomy, codes_meant
-from napari_deepheme.train.folders import labelled_images
-from napari_deepheme.train.tables import listed
 
 TRAIN, VAL = "train", "val"
 

@@ -1,0 +1,1 @@
+"""Labelled cells and fields: folders, tables, classes, splits, duplicates. No torch here."""
