@@ -16,7 +16,7 @@ from rich.table import Table
 
 from napari_deepheme.errors import DeepHemeError
 from napari_deepheme.jobs import Job, Progress, drain
-from napari_deepheme.stats.differential import RULE, Differential
+from napari_deepheme.stats.differential import Differential, DifferentialRow, LineageRow
 
 R = TypeVar("R")
 OUT, ERR = Console(), Console(stderr=True)
@@ -98,22 +98,41 @@ def print_warning(text: str) -> None:
 
 
 def print_differential(count: Differential, title: str) -> None:
-    """Print a differential as a table."""
-    table = Table(title=title, caption=f"Rule {RULE}. {RESEARCH_USE}")
+    """Print a differential by lineage, with its indices and what the model cannot know."""
+    table = Table(title=title, caption=f"Rule {count.rule}. {RESEARCH_USE}")
     table.add_column("class")
-    for name in ("n", "%", "95 % interval", "mean entropy"):
+    for name in ("n", "%", f"{100 * count.options.confidence:g} % interval", "mean entropy"):
         table.add_column(name, justify="right")
-    for row in count.rows:
-        share, interval = "", "" if row.cell_class.counted else "not counted"
-        if pd.notna(row.fraction):
-            share = f"{100 * row.fraction:.1f}"
-            interval = f"{100 * row.low:.1f}–{100 * row.high:.1f}"
-        doubt = f"{row.mean_entropy:.2f}" if row.count else ""
-        swatch = f"[{row.cell_class.colour}]●[/] {row.cell_class.name}"
-        table.add_row(swatch, str(row.count), share, interval, doubt)
+    rows = {row.cell_class.code: row for row in count.rows}
+    for lineage in count.lineages:
+        if len(lineage.codes) > 1:
+            table.add_row(f"[b]{lineage.lineage.value.capitalize()}[/b]", *_figures(lineage))
+        for code in lineage.codes:
+            table.add_row(_named(rows[code]), *_figures(rows[code]))
+    table.add_section()
+    for row in (row for row in count.rows if not row.counted):
+        table.add_row(_named(row), str(row.count), "", "not counted", _figures(row)[-1])
     table.add_section()
     table.add_row("counted", str(count.n_counted), "100.0" if count.n_counted else "", "", "")
     OUT.print(table)
+    for index in count.indices.values():
+        bounds = f" ({index.low:.3g}–{index.high:.3g})" if pd.notna(index.low) else ""
+        lacking = f", without {', '.join(index.without).lower()}" if index.without else ""
+        print_line(f"{index.title} {index.value:.3g}{bounds}{lacking}")
+    if count.unknown:
+        print_line(f"The model has no class for: {', '.join(c.name.lower() for c in count.unknown)}.")
+
+
+def _named(row: DifferentialRow) -> str:
+    return f"[{row.cell_class.colour}]●[/] {row.cell_class.name}"
+
+
+def _figures(row: DifferentialRow | LineageRow) -> tuple[str, str, str, str]:
+    share, interval = "", ""
+    if pd.notna(row.fraction):
+        share = f"{100 * row.fraction:.1f}"
+        interval = f"{100 * row.low:.1f}–{100 * row.high:.1f}"
+    return str(row.count), share, interval, f"{row.mean_entropy:.2f}" if row.count else ""
 
 
 def _shown(value: object) -> str:

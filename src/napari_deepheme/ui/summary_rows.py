@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_deepheme.stats.differential import Differential, DifferentialRow
-from napari_deepheme.taxonomy import CellClass, Lineage, Taxonomy
+from napari_deepheme.stats.differential import Differential, DifferentialRow, LineageRow
+from napari_deepheme.taxonomy import Taxonomy
 
 FIGURE_SPACE = "\u2007"
 """As wide as a digit: keeps columns of numbers still."""
@@ -46,37 +46,24 @@ def summary_rows(labels: Sequence[str], entropy: NDArray[np.float64], taxonomy: 
         A label is not a class of the taxonomy.
     """
     differential = Differential.of(labels, entropy, taxonomy)
-    sums = {row.cell_class.code: row for row in _by_lineage(labels, entropy, taxonomy).rows}
+    rows = {row.cell_class.code: row for row in differential.rows}
     lines: list[Row] = []
-    for lineage in Lineage:
-        members = [r for r in differential.rows if r.cell_class.counted and r.cell_class.lineage is lineage]
-        if len(members) > 1:
-            lines.append(Row(lineage.value.capitalize(), "", "", _numbers(sums[lineage.value])))
-        lines.extend(_line(row) for row in members)
-    left_out = [row for row in differential.rows if not row.cell_class.counted]
+    for lineage in differential.lineages:
+        if len(lineage.codes) > 1:
+            lines.append(Row(lineage.lineage.value.capitalize(), "", "", _numbers(lineage)))
+        lines.extend(_line(rows[code]) for code in lineage.codes)
+    left_out = [row for row in differential.rows if not row.counted]
     if left_out:
         total = sum(row.count for row in left_out)
         lines.append(Row("Not counted", "", "", (str(total), "", "", "")))
     return lines + [_line(row) for row in left_out]
 
 
-def _by_lineage(labels: Sequence[str], entropy: NDArray[np.float64], taxonomy: Taxonomy) -> Differential:
-    """Differential of the same counted cells with lineages for classes."""
-    lineages = {c.code: c.lineage.value for c in taxonomy.classes if c.counted}
-    kept = np.array([label in lineages for label in labels], bool)
-    classes = tuple(CellClass(each.value, each.value, each, "") for each in Lineage)
-    return Differential.of(
-        [lineages[label] for label in labels if label in lineages],
-        entropy[kept],
-        Taxonomy("lineages", classes),
-    )
-
-
 def _line(row: DifferentialRow) -> Row:
     return Row(row.cell_class.name, row.cell_class.code, row.cell_class.colour, _numbers(row))
 
 
-def _numbers(row: DifferentialRow) -> tuple[str, ...]:
+def _numbers(row: DifferentialRow | LineageRow) -> tuple[str, ...]:
     share = "" if np.isnan(row.fraction) else f"{100 * row.fraction:.1f}"
     interval = "" if np.isnan(row.low) else f"{_percent(row.low)}–{_percent(row.high)}"
     doubt = "" if np.isnan(row.mean_entropy) else f"{row.mean_entropy:.2f}"

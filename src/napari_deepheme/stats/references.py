@@ -1,0 +1,102 @@
+"""Reference ranges to read beside a count: editable, cited, and never a verdict, for sources disagree."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from napari_deepheme.errors import OptionError
+from napari_deepheme.stats.differential import Differential
+from napari_deepheme.stats.intervals import share_intervals
+from napari_deepheme.stats.rules import codes_of
+from napari_deepheme.taxonomy import Taxonomy
+
+_FOLDER = Path(__file__).parent / "reference_sets"
+
+
+class Range(BaseModel):
+    """What a source calls usual; of a share in percent, or of an index."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    low: float
+    high: float
+    codes: tuple[str, ...] = ()
+
+
+class ReferenceSet(BaseModel):
+    """Ranges of one source: shares of groups of classes in percent, indices by their key."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    title: str
+    source: str = Field(min_length=1)
+    percent: Mapping[str, Range] = {}
+    indices: Mapping[str, Range] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A value of a slide beside a range, all in the range's unit (percent, or the index itself)."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    usual: tuple[float, float]
+
+
+def embedded_references() -> tuple[str, ...]:
+    """Names of the reference sets that come with the package."""
+    return tuple(sorted(path.stem for path in _FOLDER.glob("*.toml")))
+
+
+@cache
+def reference_set(source: str) -> ReferenceSet:
+    """The set of that name, or one's own from a TOML file with the fields of :class:`ReferenceSet`.
+
+    Raises
+    ------
+    OptionError
+        Neither a set's name nor a file, or a fault of the file.
+    """
+    path = _FOLDER / f"{source}.toml" if source in embedded_references() else Path(source)
+    if not path.is_file():
+        raise OptionError(
+            f"{source} is no reference set and no file; there are {', '.join(embedded_references())}, "
+            "or give a TOML file of your own."
+        )
+    try:
+        return ReferenceSet.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as err:
+        raise OptionError(f"The reference set {path} cannot be read as TOML ({err}).") from err
+    except ValidationError as err:
+        first = err.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise OptionError(
+            f"The reference set {path}: {where}: {first['msg']}, got {first['input']!r}."
+        ) from err
+
+
+def beside(count: Differential, references: ReferenceSet, taxonomy: Taxonomy) -> tuple[Comparison, ...]:
+    """Every range that a count has a value for, beside it; not of groups the taxonomy lacks."""
+    rows = {row.cell_class.code: row for row in count.rows if row.counted}
+    found = []
+    for name, usual in references.percent.items():
+        codes = [code for code in codes_of(usual.codes, taxonomy) if code in rows]
+        if codes and count.n_counted:
+            n = sum(rows[code].count for code in codes)
+            low, high = share_intervals([n, count.n_counted - n], confidence=count.options.confidence)
+            figures = (100 * n / count.n_counted, 100 * float(low[0]), 100 * float(high[0]))
+            found.append(Comparison(name.replace("_", " "), *figures, (usual.low, usual.high)))
+    for key, usual in references.indices.items():
+        if key in count.indices:
+            index = count.indices[key]
+            found.append(Comparison(index.title, index.value, index.low, index.high, (usual.low, usual.high)))
+    return tuple(found)

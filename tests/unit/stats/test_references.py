@@ -1,0 +1,43 @@
+"""Reference ranges stand beside a count, with their source."""
+
+import numpy as np
+import pytest
+
+from napari_deepheme.errors import OptionError
+from napari_deepheme.stats.differential import Differential
+from napari_deepheme.stats.references import beside, embedded_references, reference_set
+from napari_deepheme.taxonomy import DEEPHEME_23, PBC_11, PRESETS
+
+
+@pytest.mark.parametrize("name", embedded_references())
+def test_every_set_is_cited_and_names_classes_there_are(name):
+    references = reference_set(name)
+    assert references.source
+    known = {n for t in PRESETS.values() for c in t.classes for n in (c.code, *c.aliases)}
+    for usual in (*references.percent.values(), *references.indices.values()):
+        assert usual.low < usual.high
+        assert set(usual.codes) <= known
+
+
+def test_a_count_stands_beside_what_is_usual():
+    labels = ["ER4"] * 25 + ["M6"] * 65 + ["MO2"] * 10
+    count = Differential.of(labels, np.zeros(100), DEEPHEME_23)
+    found = {each.name: each for each in beside(count, reference_set("davis"), DEEPHEME_23)}
+    assert found["erythroid"].value == 25.0
+    assert found["erythroid"].usual == (18, 32)
+    assert found["M:E"].value == 3.0
+    assert found["plasma cells"].value == 0.0
+
+
+def test_what_a_model_has_no_class_for_has_no_line():
+    count = Differential.of(["M6"], np.zeros(1), PBC_11)
+    assert "plasma cells" not in {each.name for each in beside(count, reference_set("davis"), PBC_11)}
+
+
+def test_an_unknown_set_names_those_there_are(tmp_path):
+    with pytest.raises(OptionError, match="davis, wintrobe"):
+        reference_set("nowhere")
+    path = tmp_path / "own.toml"
+    path.write_text('name = "a"\ntitle = "A"\n')
+    with pytest.raises(OptionError, match="source"):
+        reference_set(str(path))
