@@ -36,6 +36,8 @@ NUMBER_COLUMNS = (
     "agreement",
     "detector_score",
 )
+NEWER_NUMBERS = ("trained_entropy", "ood_distance")
+"""Numbers that older tables lack."""
 PROBABILITY = "p_"
 MODEL, PERSON = "model", "person"
 """Whose label it is."""

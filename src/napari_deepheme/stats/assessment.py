@@ -201,12 +201,14 @@ def _assess(
     if prior is not None:
         probabilities = with_prior(trained, np.asarray(prior), np.asarray(model.class_prior))
     joint = member_joint(members, probabilities)
-    second, call = np.argsort(probabilities, axis=1, kind="stable")[:, -2:].T
+    call = probabilities.argmax(axis=1)
+    others = probabilities.copy()
+    others[np.arange(len(call)), call] = -1.0
     trained_entropy = entropy(trained)
     return Assessment(
         probabilities=probabilities.astype(np.float32),
         call=call,
-        second=second,
+        second=others.argmax(axis=1),
         entropy=entropy(probabilities),
         mutual_information=mutual_information(joint),
         votes=joint.argmax(axis=2).T,
