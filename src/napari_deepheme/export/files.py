@@ -79,7 +79,8 @@ def read_cells(path: Path) -> pd.DataFrame:
         Not such a table, or positions that are no numbers.
     """
     try:
-        blank = {name: [""] for name in (*NUMBER_COLUMNS, *NEWER_NUMBERS)}
+        # napari writes "nan" where we leave a field empty
+        blank = {name: ["", "nan"] for name in (*NUMBER_COLUMNS, *NEWER_NUMBERS)}
         table = pd.read_csv(path, keep_default_na=False, na_values=blank)
     except (OSError, ValueError) as err:
         raise TableError(f"{path} cannot be read as a table ({err}); expected a cells.csv.") from err
