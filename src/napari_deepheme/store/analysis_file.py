@@ -26,6 +26,7 @@ from napari_deepheme.store.rows import (
     fields_from,
     insert_cells,
     insert_fields,
+    insert_outputs,
     read_cells,
     read_corrections,
 )
@@ -202,10 +203,7 @@ class AnalysisFile:
     def classified(self, cell: int, raw: RawOutputs) -> None:
         """Keep what the members say of a cell that a person added."""
         with self._writing() as connection:
-            connection.execute(
-                "INSERT OR REPLACE INTO outputs (cell, members, distance) VALUES (?, ?, ?)",
-                (cell, raw.members[:, 0].tobytes(), float(raw.distance[0])),
-            )
+            insert_outputs(connection, cell, raw)
 
     def corrections(self) -> tuple[Correction, ...]:
         """What people said, oldest first."""
