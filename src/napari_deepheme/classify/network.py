@@ -26,7 +26,17 @@ def build_network(architecture: Architecture, classes: int, *, pretrained: bool 
         raise BundleError(f"timm {timm.__version__} has no network {architecture.name!r}; update timm.")
     create: Callable[..., nn.Module] = timm.create_model
     outputs, hidden = architecture.classifier or (classes, 0)
-    network = create(architecture.name, pretrained=pretrained, num_classes=outputs, **architecture.kwargs)
+    options = {**architecture.kwargs, "pretrained": pretrained, "num_classes": outputs}
+    try:
+        network = create(architecture.name, **options)
+    except (TypeError, ValueError, AssertionError, RuntimeError) as err:
+        if pretrained:  # what went wrong there is the download, and is said by who asked for it
+            raise
+        raise BundleError(
+            f"timm {timm.__version__} cannot build {architecture.name} with "
+            f"{dict(architecture.kwargs)} ({str(err).splitlines()[0] if str(err) else type(err).__name__}); "
+            "take these options out, or name another network."
+        ) from err
     if not hidden:
         return network
     classifier = nn.Sequential(nn.Linear(outputs, hidden), nn.ReLU(), nn.Linear(hidden, classes))
