@@ -56,8 +56,8 @@ class SlideCalibration:
     stain : StainColours or None
         Colours of the slide, if crops are shown in those of the training cells.
     class_prior : tuple of float or None
-        Share of each class among cells from all over the slide; None where the model does not say the share of
-        each in training.
+        Share of each class among cells from all over the slide; None where the model does not say its share
+        in training.
     crowding : float
         Share of these cells that touch another one, 0 to 1.
     crowded : bool

@@ -54,8 +54,8 @@ class Conformal(Part):
 class OutOfDistribution(HashedFile):
     """The out-of-distribution reference (see :mod:`napari_deepheme.classify.ood`).
 
-    A cell whose distance is above ``threshold`` is unlike the training cells; of the cells held back the share
-    ``quantile`` lay below it.
+    A cell whose distance is above ``threshold`` is unlike the training cells; of the cells held back the
+    share ``quantile`` lay below it.
     """
 
     threshold: float

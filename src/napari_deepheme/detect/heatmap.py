@@ -16,6 +16,7 @@ from torch.nn.functional import max_pool2d
 
 from napari_deepheme.detect.base import (
     LOWEST_SCORE,
+    UNMEASURED,
     Detections,
     DetectionThresholds,
     DetectorCalibration,
@@ -113,7 +114,7 @@ class HeatmapDetector:
         return DetectorCalibration(white_of(samples))
 
     def detect(
-        self, images: Sequence[Image], calibration: DetectorCalibration = DetectorCalibration()
+        self, images: Sequence[Image], calibration: DetectorCalibration = UNMEASURED
     ) -> list[Detections]:
         """Finds of at least :data:`LOWEST_SCORE` in RGB images at the detector's µm/px."""
         return [self._peaks(*drawn) for drawn in self.heatmaps(images, calibration)]
@@ -130,7 +131,7 @@ class HeatmapDetector:
         return found.take(_strongest(found, self.mpp))
 
     def heatmaps(
-        self, images: Sequence[Image], calibration: DetectorCalibration = DetectorCalibration()
+        self, images: Sequence[Image], calibration: DetectorCalibration = UNMEASURED
     ) -> list[Heatmap]:
         """Probability of a centre (0–1) and logarithm of the diameter (µm), at half the images' resolution.
 

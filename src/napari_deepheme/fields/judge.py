@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_deepheme.cells import Region
 from napari_deepheme.detect.stain import NuclearStain
-from napari_deepheme.errors import SlideError
+from napari_deepheme.errors import DamagedTileError
 from napari_deepheme.fields.field import Field, FieldKind, spread
 from napari_deepheme.fields.measure import (
     FIELD_UM,
@@ -150,7 +150,7 @@ class _Grid:
         )
         try:
             return slide.read(self.centre(index), (height, width), self.near_mpp)
-        except SlideError:
+        except DamagedTileError:
             return None
 
     def blocks(self) -> list[_Block]:
@@ -176,7 +176,7 @@ def _picture(slide: Slide, fields: _Grid) -> Job[tuple[Pixels, set[int]]]:
     def read(block: _Block) -> Pixels | None:
         try:
             return fields.read_far(slide, block)
-        except SlideError:
+        except DamagedTileError:
             return None
 
     with closing(prefetch(blocks, read)) as parts:

@@ -58,8 +58,8 @@ class AssessmentOptions:
     Attributes
     ----------
     detection_threshold : float or None
-        Detector score from which a find counts as a cell; None takes the detector's own, which differs between
-        a film and crowded marrow.
+        Detector score from which a find counts as a cell; None takes the detector's own, which differs
+        between a film and crowded marrow.
     review_threshold : float or None
         Entropy (nats) above which a cell needs a person; None takes the model's own, the only one with a
         guarantee.
@@ -158,9 +158,9 @@ def assess(
 ) -> Assessment:
     """Compute calls, probabilities, uncertainties and reasons for review.
 
-    The members are averaged, the temperature follows (Rahaman & Thiery 2021), then the class prior. Cells whose
-    out-of-distribution distance is above the model's threshold are never made surer by the temperature: it was
-    fitted on others.
+    The members are averaged, the temperature follows (Rahaman & Thiery 2021), then the class prior. Cells
+    whose out-of-distribution distance is above the model's threshold are never made surer by the temperature:
+    it was fitted on others.
 
     Parameters
     ----------
@@ -168,8 +168,8 @@ def assess(
         Of n cells.
     model : ModelCalibration
     prior : sequence of float, optional
-        Class prior of the slide, (k,); without it, or without the training prior, probabilities stay under the
-        training prior.
+        Class prior of the slide, (k,); without it, or without the training prior, probabilities stay under
+        the training prior.
     options : AssessmentOptions, optional
     """
     options = options or AssessmentOptions()

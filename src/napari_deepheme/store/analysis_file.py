@@ -7,7 +7,8 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -79,10 +80,9 @@ class AnalysisFile:
         """Close the file; as a single file, if nobody else reads it."""
         with self._guard:
             if self._writer is not None:
-                try:
+                # one file is left, unless others read it now
+                with suppress(sqlite3.Error):
                     self._connection.execute("PRAGMA journal_mode = DELETE")
-                except sqlite3.Error:  # others read it: they do the same when they close
-                    pass
             self._connection.close()
             if self._writer is not None:
                 Path(self._writer.lock_file).unlink(missing_ok=True)
@@ -181,7 +181,7 @@ class AnalysisFile:
                     "SELECT min(0, coalesce(min(cell), 0)) FROM corrections"
                 ).fetchone()
                 cell = lowest - 1
-            return self._append(connection, kind, cell, label=label, yx=yx, who=who)
+            return self._append(connection, Correction(0, kind, cell, who, "", yx, label))
 
     def undo(self, who: str = "") -> Correction | None:
         """Take back the last correction that holds; None if there is none."""
@@ -190,7 +190,7 @@ class AnalysisFile:
             if not held:
                 return None
             last = held[-1]
-            return self._append(connection, CorrectionKind.UNDO, last.cell, undoes=last.id, who=who)
+            return self._append(connection, _undoing(last, who))
 
     def redo(self, who: str = "") -> Correction | None:
         """Take back the last undo, if nothing was said since; None if there is none."""
@@ -198,7 +198,7 @@ class AnalysisFile:
             target = redoable(read_corrections(connection))
             if target is None:
                 return None
-            return self._append(connection, CorrectionKind.UNDO, target.cell, undoes=target.id, who=who)
+            return self._append(connection, _undoing(target, who))
 
     def classified(self, cell: int, raw: RawOutputs) -> None:
         """Keep what the members say of a cell that a person added."""
@@ -210,22 +210,15 @@ class AnalysisFile:
         with self._reading():
             return read_corrections(self._connection)
 
-    def _append(
-        self,
-        connection: sqlite3.Connection,
-        kind: CorrectionKind,
-        cell: int,
-        *,
-        label: str = "",
-        yx: tuple[float, float] | None = None,
-        undoes: int | None = None,
-        who: str = "",
-    ) -> Correction:
+    def _append(self, connection: sqlite3.Connection, said: Correction) -> Correction:
+        """Add a correction with the next id and the time."""
         (last,) = connection.execute("SELECT coalesce(max(id), 0) FROM corrections").fetchone()
         when = datetime.now(UTC).isoformat(timespec="seconds")
-        said = Correction(last + 1, kind, cell, who or _person(), when, yx, label, undoes)
-        connection.execute("INSERT INTO corrections VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", correction_row(said))
-        return said
+        dated = replace(said, id=last + 1, who=said.who or _person(), when=when)
+        connection.execute(
+            "INSERT INTO corrections VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", correction_row(dated)
+        )
+        return dated
 
     def _meta(self, begin: str) -> dict[str, str | bytes]:
         with self._reading():
@@ -384,6 +377,10 @@ def _check(connection: sqlite3.Connection, path: Path, *, writable: bool) -> Non
         )
     if writable:
         upgrade(connection, version)
+
+
+def _undoing(target: Correction, who: str) -> Correction:
+    return Correction(0, CorrectionKind.UNDO, target.cell, who, "", undoes=target.id)
 
 
 def _person() -> str:

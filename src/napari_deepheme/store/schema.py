@@ -30,8 +30,8 @@ CREATE TABLE corrections (
 );
 """
 """``fields``: every judged field, ``rank`` its place among those to count. ``cells``: level-0 pixels, µm.
-``outputs``: of ``n`` cells with ids from ``first`` on, the probabilities of the members, float16 (m, n, k), and
-the out-of-distribution distances, float32 (n,); a row a unit, for a million rows take seconds to read."""
+``outputs``: of ``n`` cells with ids from ``first`` on, the probabilities of the members, float16 (m, n, k),
+and the out-of-distribution distances, float32 (n,); a row a unit, for a million rows take seconds to read."""
 
 UPGRADES: tuple[Callable[[sqlite3.Connection], None], ...] = ()
 """The first brings format 1 to format 2, and so on. Each changes the tables and nothing else."""

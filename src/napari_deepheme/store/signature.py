@@ -16,8 +16,8 @@ from napari_deepheme.slide.reader import Slide
 def signature_of(slide: Slide, bundle: Bundle, options: AnalysisOptions) -> dict[str, str]:
     """What must be the same for a run to go on with an analysis.
 
-    The target is not among it, nor is what can be changed after a run: more cells may be counted into the same
-    analysis.
+    The target is not among it, nor is what can be changed after a run: more cells may be counted into the
+    same analysis.
 
     Returns
     -------

@@ -10,7 +10,7 @@ from safetensors.torch import load, save_file
 
 from napari_deepheme import synth
 from napari_deepheme.datasets.fields import FIELD_MPP, read_fields, read_marks
-from napari_deepheme.detect.base import Detections
+from napari_deepheme.detect.base import Detections, DetectorCalibration
 from napari_deepheme.detect.bundle import load_detector
 from napari_deepheme.detect.heatmap import HeatmapDetector
 from napari_deepheme.detect.network import HeatmapNetwork
@@ -142,10 +142,10 @@ def test_what_is_found_in_an_unsure_part_is_not_held_against_the_detector(marks)
     class Everywhere:
         mpp = FIELD_MPP
 
-        def adapt(self, _images):
-            return self
+        def calibrate(self, _images):
+            return DetectorCalibration()
 
-        def detect(self, _images):
+        def detect(self, _images, _calibration):
             yx = np.array([[20.0, 20.0], [60.0, 60.0], [90.0, 90.0]])
             return [Detections(yx, np.full(3, 12.0, np.float32), np.ones(3, np.float32))]
 
