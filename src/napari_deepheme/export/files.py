@@ -70,7 +70,7 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
         ) from err
 
 
-def read_cells(path: Path) -> pd.DataFrame:
+def read_cells_csv(path: Path) -> pd.DataFrame:
     """Read a ``cells.csv``, ours or one napari saved from our points layer, in our columns.
 
     Raises

@@ -23,13 +23,13 @@ from napari_deepheme.cells import RawOutputs
 from napari_deepheme.errors import AnalysisFileError
 from napari_deepheme.store.codec import Values, decoded, encoded, encoded_options, notices_json
 from napari_deepheme.store.rows import (
+    cells_from,
     correction_row,
+    corrections_from,
     fields_from,
     insert_cells,
     insert_fields,
     insert_outputs,
-    read_cells,
-    read_corrections,
 )
 from napari_deepheme.store.schema import APPLICATION_ID, FORMAT, create, upgrade
 
@@ -146,9 +146,9 @@ class AnalysisFile:
             raise AnalysisFileError(f"{self.path} is an analysis that was never begun; run it again.")
         shape = len(facts.bundle.members), len(facts.bundle.taxonomy.classes)
         with self._reading():
-            ids, cells, raw = read_cells(self._connection, shape)
+            ids, cells, raw = cells_from(self._connection, shape)
             units = dict(self._connection.execute("SELECT key, failure FROM units ORDER BY number"))
-            corrections = read_corrections(self._connection)
+            corrections = corrections_from(self._connection)
         return Analysis(facts, ids, cells, raw, units, corrections, self.finished)
 
     def correct(
@@ -186,7 +186,7 @@ class AnalysisFile:
     def undo(self, who: str = "") -> Correction | None:
         """Take back the last correction that holds; None if there is none."""
         with self._writing() as connection:
-            held = holding(read_corrections(connection))
+            held = holding(corrections_from(connection))
             if not held:
                 return None
             last = held[-1]
@@ -195,7 +195,7 @@ class AnalysisFile:
     def redo(self, who: str = "") -> Correction | None:
         """Take back the last undo, if nothing was said since; None if there is none."""
         with self._writing() as connection:
-            target = redoable(read_corrections(connection))
+            target = redoable(corrections_from(connection))
             if target is None:
                 return None
             return self._append(connection, _undoing(target, who))
@@ -208,7 +208,7 @@ class AnalysisFile:
     def corrections(self) -> tuple[Correction, ...]:
         """What people said, oldest first."""
         with self._reading():
-            return read_corrections(self._connection)
+            return corrections_from(self._connection)
 
     def _append(self, connection: sqlite3.Connection, said: Correction) -> Correction:
         """Add a correction with the next id and the time."""

@@ -77,7 +77,7 @@ def insert_outputs(connection: sqlite3.Connection, first: int, raw: RawOutputs) 
     )
 
 
-def read_cells(
+def cells_from(
     connection: sqlite3.Connection, shape: tuple[int, int]
 ) -> tuple[NDArray[np.int64], Cells, RawOutputs]:
     """All cells in the order of their ids, then those that people added; ``shape`` is (members, classes)."""
@@ -87,7 +87,7 @@ def read_cells(
     raw = _outputs(connection, ids, shape)
     yx = np.stack([table["y"], table["x"]], axis=1)
     cells = Cells(yx, table["diameter"], table["score"], table["region"])
-    added = read_added(connection, shape)
+    added = added_from(connection, shape)
     if added is None:
         return ids, cells, raw
     return (
@@ -97,11 +97,11 @@ def read_cells(
     )
 
 
-def read_added(
+def added_from(
     connection: sqlite3.Connection, shape: tuple[int, int]
 ) -> tuple[NDArray[np.int64], Cells, RawOutputs] | None:
     """Cells that people added; their outputs are NaN until they are classified."""
-    said = [each for each in holding(read_corrections(connection)) if each.kind is CorrectionKind.ADD]
+    said = [each for each in holding(corrections_from(connection)) if each.kind is CorrectionKind.ADD]
     if not said:
         return None
     ids = np.array([each.cell for each in said], np.int64)
@@ -124,7 +124,7 @@ def correction_row(said: Correction) -> tuple[object, ...]:
     return (said.id, said.kind.value, said.cell, y, x, said.label, said.who, said.when, said.undoes)
 
 
-def read_corrections(connection: sqlite3.Connection) -> tuple[Correction, ...]:
+def corrections_from(connection: sqlite3.Connection) -> tuple[Correction, ...]:
     """What people said, oldest first."""
     rows = connection.execute("SELECT * FROM corrections ORDER BY id").fetchall()
     return tuple(

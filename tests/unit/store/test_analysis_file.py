@@ -15,7 +15,7 @@ from napari_deepheme.analysis.corrections import CorrectionKind
 from napari_deepheme.analysis.result import Memory, Notice, NoticeKind, UnitResult
 from napari_deepheme.cells import Cells, RawOutputs
 from napari_deepheme.errors import AnalysisFileError
-from napari_deepheme.export.files import read_cells, write_csv
+from napari_deepheme.export.files import read_cells_csv, write_csv
 from napari_deepheme.export.table import cells_table
 from napari_deepheme.stats.assessment import AssessmentOptions
 from napari_deepheme.store import open_analysis
@@ -237,5 +237,5 @@ def test_files_of_every_format_are_read_for_ever(golden, tmp_path):
         assert len(file.corrections()) == 5
     expected = golden.with_name(golden.name.replace(".deepheme.db", ".cells.csv"))
     write_csv(cells_table(analysis), tmp_path / "cells.csv")
-    pd.testing.assert_frame_equal(read_cells(tmp_path / "cells.csv"), read_cells(expected), atol=1e-4)
+    pd.testing.assert_frame_equal(read_cells_csv(tmp_path / "cells.csv"), read_cells_csv(expected), atol=1e-4)
     assert {str(f.kind) for f in analysis.facts.fields} == {"good", "glass"}
