@@ -76,9 +76,9 @@ def endless(monkeypatch):
     """Makes a run go on for ever once it has found all cells; tells when it was closed."""
     closed = Event()
 
-    def analyse_for_ever(slide, bundle, options):
+    def analyse_for_ever(slide, bundle, options, **how):
         try:
-            yield from analyse(slide, bundle, options)
+            yield from analyse(slide, bundle, options, **how)
             while not closed.wait(0.01):
                 yield Progress("still at it", 1, 2)
         finally:
@@ -113,9 +113,9 @@ def test_what_is_matched_can_be_switched_off_and_the_summary_says_so(with_slide)
     box.expand()
     with_slide.classify.model_box.combo.setCurrentIndex(0)  # the embedded one; the toy knows nothing to match
     with_slide.run()
-    with_slide.wait(lambda: "slide: stain, mixture of classes" in with_slide.summary.header.text())
+    with_slide.wait(lambda: "slide: stain, class prior" in with_slide.summary.header.text())
     box.stain_check.setChecked(False)
-    box.mixture_check.setChecked(False)
+    box.prior_check.setChecked(False)
     box.precision_combo.setCurrentText("fp16")
     box.device_combo.setCurrentText("cpu")
     with_slide.run()

@@ -12,14 +12,14 @@ import tifffile
 from PIL import Image
 
 from napari_deepheme import AnalysisOptions, analyse, cells_table, cli, drain, load_bundle, open_slide
-from napari_deepheme.cli import printing, slides
+from napari_deepheme.cli import classifying, printing
 from napari_deepheme.export import read_cells
 from napari_deepheme.jobs import Progress
 
 COLUMNS = (
     "cell_id,x_px,y_px,x_um,y_um,class,class_name,confidence,top2_class,top2_confidence,entropy,"
     "mutual_information,agreement,conformal_set,needs_review,review_reason,label,label_source,region,"
-    "detector_score,p_B2,p_E4,p_EBO,p_L2,p_M2,p_M3,p_M4,p_M5,p_M6,p_MO2,p_U1"
+    "detector_score,p_B2,p_E4,p_EBO,p_L2,p_M2,p_M3,p_M4,p_M5,p_M6,p_MO2,p_U1,trained_entropy,ood_distance"
 )
 
 
@@ -62,7 +62,8 @@ def test_classify_writes_the_columns_others_rely_on_and_what_python_gives(
     assert report["mpp"] == pytest.approx(0.25)
     assert set(report) == {
         "slide", "analysis", "files", "cells", "counted", "needs_review", "mpp", "seconds",
-        "detector", "regions", "stain_matched", "class_mixture", "warnings"
+        "detector", "detection_threshold", "crowding", "regions", "failed_units", "stain_matched",
+        "class_prior", "warnings"
     }  # fmt: skip
     written = tmp_path / f"{smear_path.stem}.cells.csv"
     assert str(written) in report["files"]
@@ -105,7 +106,7 @@ def test_ctrl_c_is_exit_code_130(monkeypatch, tmp_path, smear_path, toy_bundle_f
     def interrupted(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(slides, "analyse", interrupted)
+    monkeypatch.setattr(classifying, "analyse_with", interrupted)
     assert run(monkeypatch, "classify", smear_path, "--out", tmp_path, "--model", toy_bundle_folder) == 130
 
 

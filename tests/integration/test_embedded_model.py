@@ -8,8 +8,10 @@ import pytest
 
 from napari_deepheme import AnalysisOptions, Device, analyse, drain, load_bundle, open_slide
 from napari_deepheme.classify.ensemble import Ensemble
+from napari_deepheme.classify.stain import stain_colours
 from napari_deepheme.datasets.folders import read_crop
 from napari_deepheme.sample_data import SAMPLE_SLIDE, SAMPLE_TRUTH
+from napari_deepheme.stats.assessment import assess, calibrated
 from napari_deepheme.train.recipe import read_recipe
 
 COARSE = {
@@ -28,20 +30,22 @@ def ensemble() -> Ensemble:
 
 def test_it_is_what_the_small_recipe_makes(ensemble):
     recipe = read_recipe("small")
-    assert ensemble.spec.views == recipe.magnifications == (1.1, 0.9)
-    assert ensemble.spec.architecture == recipe.architecture
+    spec = load_bundle("pbc-11").spec
+    assert spec.views == recipe.magnifications == (1.1, 0.9)
+    assert spec.architecture == recipe.architecture
 
 
 def test_cells_of_the_sample_slide_are_found_and_called():
     truth = pd.read_csv(SAMPLE_TRUTH)
     with open_slide(SAMPLE_SLIDE) as slide:
-        options = AnalysisOptions(target_cells=0, device=Device.CPU)
+        options = AnalysisOptions(target_cells=0)
         analysis = drain(analyse(slide, load_bundle("pbc-11"), options))
-    codes = np.array(analysis.bundle.taxonomy.codes)
-    calls = codes[analysis.predictions.mean.argmax(axis=1)]
-    gaps = analysis.cells.yx[:, None] - truth[["y_px", "x_px"]].to_numpy()
+    counting = analysis.counting()
+    codes = np.array(analysis.facts.bundle.taxonomy.codes)
+    calls = codes[counting.assessed().call]
+    gaps = counting.cells.yx[:, None] - truth[["y_px", "x_px"]].to_numpy()
     inside = (np.abs(gaps) <= truth[["height_px", "width_px"]].to_numpy() / 2).all(axis=2)
-    assert len(analysis.cells) == pytest.approx(len(truth), rel=0.01)
+    assert len(counting.cells) == pytest.approx(len(truth), rel=0.01)
     found = inside.any(axis=0)
     assert found.mean() >= 0.99
     nearest = np.abs(gaps).sum(axis=2).argmin(axis=0)
@@ -49,18 +53,18 @@ def test_cells_of_the_sample_slide_are_found_and_called():
 
 
 def test_cells_of_its_own_laboratory_are_called(ensemble, shared: Path):
-    spec = ensemble.spec
+    spec = load_bundle("pbc-11").spec
     folders = sorted((shared / "pbc" / "val").iterdir())
     files = [file for folder in folders for file in sorted(folder.glob("*.jpg"))[:40]]
     crops = np.stack([read_crop(file, 0.20, spec) for file in files])
     truth = [spec.taxonomy.resolve([file.parent.name])[0] for file in files]
-    assert ensemble.match_stain(crops)
-    calls = np.array(spec.taxonomy.codes)[ensemble.predict(crops).mean.argmax(axis=1)]
+    raw = ensemble.run(crops, stain_colours(crops))
+    calls = np.array(spec.taxonomy.codes)[assess(raw, spec.calibration).call]
     assert np.mean(calls == truth) >= 0.88
 
 
 def test_cells_of_another_laboratory_are_called_once_its_stain_is_matched(ensemble, shared: Path):
-    folder, spec = shared / "fields" / "bccd", ensemble.spec
+    folder, spec = shared / "fields" / "bccd", load_bundle("pbc-11").spec
     boxes = pd.read_csv(folder / "boxes.csv").query("label == 'WBC'")
     area = (boxes["xmax"] - boxes["xmin"]) * (boxes["ymax"] - boxes["ymin"])
     largest = boxes.loc[area.groupby(boxes["image"]).idxmax()].set_index("image")
@@ -76,9 +80,8 @@ def test_cells_of_another_laboratory_are_called_once_its_stain_is_matched(ensemb
     wanted = [list(COARSE).index(name) for name in truth]
     right = {}
     for matched in (False, True):
-        if matched:
-            assert ensemble.match_stain(np.stack(crops))
-        found = ensemble.predict(np.stack(crops)).mean
+        stain = stain_colours(np.stack(crops)) if matched else None
+        found = calibrated(ensemble.run(np.stack(crops), stain), spec.calibration)
         coarse = np.stack([found[:, group].sum(axis=1) for group in groups], axis=1)
         coarse = np.column_stack([coarse, 1 - coarse.sum(axis=1)])  # the last: none of the five
         right[matched] = np.mean(coarse.argmax(axis=1) == wanted)

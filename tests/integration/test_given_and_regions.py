@@ -12,7 +12,7 @@ from napari_deepheme import AnalysisOptions, analyse, cells_table, drain, load_b
 from napari_deepheme.analysis.result import CellsReady
 from napari_deepheme.cells import Cells, Region
 from napari_deepheme.cli import main
-from napari_deepheme.detect.choose import STAIN
+from napari_deepheme.detect.stain import STAIN
 from napari_deepheme.errors import OptionError
 
 BY_STAIN = AnalysisOptions(target_cells=0, detector=STAIN)
@@ -37,8 +37,8 @@ def test_given_cells_are_all_classified_where_they_are_whatever_the_target(film,
         analysis = drain(analyse(slide, toy_bundle, AnalysisOptions(target_cells=10, cells=given(truth))))
     assert np.array_equal(analysis.cells.yx, truth[["y_px", "x_px"]].to_numpy())
     assert (analysis.cells.region == 0).all()
-    assert analysis.detector == "given"
-    assert analysis.fields == ()
+    assert analysis.facts.detector == ""
+    assert analysis.facts.fields == ()
 
 
 def test_given_cells_outside_the_slide_are_left_out_and_counted(film, toy_bundle):
@@ -49,7 +49,8 @@ def test_given_cells_outside_the_slide_are_left_out_and_counted(film, toy_bundle
         left = int((moved["x_px"] > 2399.5).sum())
         assert len(analysis.cells) == 120 - left
         assert any(
-            f"{left} of the 120 given cells lie outside the slide" in text for text in analysis.warnings
+            f"{left} of the 120 given cells lie outside the slide" in notice.text
+            for notice in analysis.notices
         )
         nowhere = given(truth.assign(x_px=truth["x_px"] + 9000))
         with pytest.raises(OptionError, match="120 of the 120 given cells lie outside"):
@@ -60,10 +61,10 @@ def test_with_a_target_the_fields_worth_counting_are_taken_until_it_is_reached(f
     path, _ = film
     with open_slide(path) as slide:
         analysis = drain(analyse(slide, load_bundle(), replace(BY_STAIN, target_cells=25)))
-    assert len(analysis.fields) == 9
+    assert len(analysis.facts.fields) == 9
     taken = [region.name for region in analysis.regions]
     assert 2 <= len(taken) < 9
-    assert set(taken) <= {field.region.name for field in analysis.fields}
+    assert set(taken) <= {field.region.name for field in analysis.facts.fields}
     table = cells_table(analysis)
     assert set(table["region"]) == set(taken)
     for region in analysis.regions:
@@ -86,7 +87,7 @@ def test_cells_where_fields_meet_are_counted_once(film, toy_bundle):
         whole = drain(analyse(slide, toy_bundle, BY_STAIN))
         by_fields = drain(analyse(slide, toy_bundle, replace(BY_STAIN, target_cells=10**6)))
     assert len(by_fields.regions) == 9
-    assert last.message.endswith("field 9 of 9")  # a field is one tile
+    assert last.message.endswith("part 9 of 9")  # a field is one tile
     gap = np.hypot(*(whole.cells.yx[:, None] - by_fields.cells.yx[None]).transpose(2, 0, 1))
     assert (np.sum(gap < 5, axis=1) == 1).all()
     assert len(by_fields.cells) == len(whole.cells)

@@ -12,10 +12,10 @@ import tifffile
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from napari_deepheme import AnalysisOptions, Device, analyse, cli, drain, open_slide
+from napari_deepheme import AnalysisOptions, analyse, cli, drain, open_slide
 from napari_deepheme.synth import SmearSpec, Stain, render_region
 
-OPTIONS = AnalysisOptions(target_cells=500, device=Device.CPU)
+OPTIONS = AnalysisOptions(target_cells=500)
 Picture = NDArray[np.uint8]
 
 
@@ -103,8 +103,9 @@ def test_few_cells_and_a_sentence_on_what_was_seen(slide, toy_bundle):
     path, odd = slide
     with open_slide(path) as opened:
         analysis = drain(analyse(opened, toy_bundle, OPTIONS))
-    assert len(analysis.cells) == len(analysis.predictions) <= odd.most_cells
-    assert says(analysis.warnings, odd.words), analysis.warnings
+    assert len(analysis.counting().cells) <= odd.most_cells
+    texts = [notice.text for notice in analysis.notices]
+    assert says(texts, odd.words), texts
 
 
 def test_the_command_line_succeeds_and_warns(slide, monkeypatch, capsys, tmp_path, toy_bundle_folder):
@@ -127,6 +128,6 @@ def test_black_borders_hide_no_cell_of_the_smear_between_them(tmp_path, toy_bund
     path = tmp_path / "framed.tif"
     tifffile.imwrite(path, bordered(), photometric="rgb", resolution=(40_000, 40_000), resolutionunit=3)
     with open_slide(path) as opened:
-        found = drain(analyse(opened, toy_bundle, OPTIONS)).cells.yx
+        found = drain(analyse(opened, toy_bundle, OPTIONS)).counting().cells.yx
     assert len(found) >= 19
     assert ((found >= [95, 1005]) & (found <= [1905, 1905])).all()

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_deepheme.cells import Cells, Predictions, Region
+from napari_deepheme.cells import Cells, RawOutputs, Region
 
 
 def cells(n: int) -> Cells:
@@ -15,7 +15,7 @@ def test_columns_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="expected"):
         Cells(np.zeros((3, 2)), np.zeros(2), np.zeros(2), np.zeros(2))
     with pytest.raises(ValueError, match="do not fit"):
-        Predictions(np.zeros((2, 4, 3)), np.zeros((5, 3)))
+        RawOutputs(np.zeros((2, 4, 3)), np.zeros(5))
 
 
 def test_columns_are_read_only_so_that_no_one_moves_a_cell():

@@ -13,7 +13,8 @@ from scipy.ndimage import gaussian_filter
 from napari_deepheme import open_slide
 from napari_deepheme.cells import Region
 from napari_deepheme.errors import ScaleError
-from napari_deepheme.fields import Field, FieldKind, judge_fields, ranked, search, seen
+from napari_deepheme.fields import Field, FieldKind, judge_fields, ranked, seen
+from napari_deepheme.fields import judge as judging
 from napari_deepheme.jobs import Progress, drain
 from napari_deepheme.synth import SmearSpec, render_region
 
@@ -173,7 +174,7 @@ def test_a_picture_of_a_few_pixels_is_judged(judge, smear, shape):
 
 
 def test_fields_not_looked_at_say_so_and_wait(judge, smear, monkeypatch):
-    monkeypatch.setattr(search, "_MOST_LOOKS", 2)
+    monkeypatch.setattr(judging, "_MOST_LOOKS", 2)
     fields = judge(smear)
     left = [field for field in fields if field.score == 0]
     assert len(left) == 4

@@ -5,9 +5,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from napari_deepheme.analysis.result import Analysis
-from napari_deepheme.cells import Cells, Predictions, Region
+from napari_deepheme.analysis.corrections import Correction, CorrectionKind
+from napari_deepheme.analysis.options import AnalysisOptions
+from napari_deepheme.analysis.result import Analysis, Facts, SlideCalibration
+from napari_deepheme.cells import Cells, RawOutputs, Region
 from napari_deepheme.classify.bundle import OutOfDistribution
+from napari_deepheme.detect.base import DetectionThresholds
 from napari_deepheme.errors import OutputError, TableError
 from napari_deepheme.export import (
     cells_table,
@@ -18,6 +21,7 @@ from napari_deepheme.export import (
     write_csv,
 )
 from napari_deepheme.slide.metadata import Level, SlideInfo
+from napari_deepheme.stats.assessment import AssessmentOptions
 from napari_deepheme.taxonomy import PBC_11
 
 
@@ -35,7 +39,7 @@ def analysis(toy_bundle) -> Analysis:
         associated=(),
         warnings=(),
     )
-    mean = np.full((3, 11), 0.001, np.float32)
+    mean = np.full((3, 11), 0.001)
     mean[0, 0], mean[1, :2], mean[2, 10] = 0.99, (0.45, 0.541), 0.99
     cells = Cells(
         yx=np.array([[10.0, 20.0], [30.5, 40.25], [5.0, 5.0]]),
@@ -43,10 +47,16 @@ def analysis(toy_bundle) -> Analysis:
         score=np.full(3, 0.9),
         region=np.array([0, 1, 1]),
     )
-    regions = (Region.box("slide", 0, 0, 20, 30), Region.box("=HYPERLINK(1)", 0, 0, 50, 50))
-    return Analysis(
-        info, toy_bundle.spec, regions, cells, Predictions(np.stack([mean, mean]), mean), (), "stain"
+    facts = Facts(
+        info,
+        toy_bundle.spec.model_copy(update={"temperature": 1.0}),
+        "stain",
+        DetectionThresholds(0.5, 0.5),
+        AnalysisOptions(target_cells=0),
+        SlideCalibration(),
+        (Region.box("slide", 0, 0, 20, 30), Region.box("=HYPERLINK(1)", 0, 0, 50, 50)),
     )
+    return Analysis(facts, np.arange(1, 4), cells, RawOutputs(np.stack([mean, mean]), np.full(3, np.nan)))
 
 
 def test_pixels_become_um_by_axis_and_x_comes_first(analysis):
@@ -65,21 +75,45 @@ def test_calls_second_choices_and_conformal_sets(analysis):
     assert table["label_source"].unique().tolist() == ["model"]
 
 
-def test_a_cell_unlike_those_learned_from_is_for_review_but_not_an_artefact(analysis):
-    distance = np.array([3.0, 3.0, 3.0], np.float32)
-    novelty = OutOfDistribution(file="novelty.safetensors", sha256="0" * 64, threshold=2.0, quantile=0.99)
-    strange = replace(
-        analysis,
-        bundle=analysis.bundle.model_copy(update={"ood": novelty}),
-        predictions=replace(analysis.predictions, distance=distance),
-    )
-    table = cells_table(strange)
+def test_a_cell_unlike_the_training_cells_is_for_review_but_not_an_artefact(analysis):
+    ood = OutOfDistribution(file="novelty.safetensors", sha256="0" * 64, threshold=2.0, quantile=0.99)
+    facts = replace(analysis.facts, bundle=analysis.facts.bundle.model_copy(update={"ood": ood}))
+    far = RawOutputs(analysis.raw.members, np.full(3, 3.0))
+    table = cells_table(replace(analysis, facts=facts, raw=far))
     assert table["needs_review"].tolist() == [True, True, False]
     assert table["review_reason"].tolist() == [
-        "unlike the cells learned from",
-        "entropy above 0.50; unlike the cells learned from",
+        "unlike the training cells",
+        "entropy above 0.50; unlike the training cells",
         "",
     ]
+
+
+def said(number: int, kind: CorrectionKind, cell: int, **what) -> Correction:
+    return Correction(number, kind, cell, "Ada", "2026-11-24T20:00:00+00:00", **what)
+
+
+def test_what_people_corrected_is_in_the_table(analysis):
+    corrections = (
+        said(1, CorrectionKind.LABEL, 1, label="L2"),
+        said(2, CorrectionKind.DELETE, 2),
+        said(3, CorrectionKind.MOVE, 3, yx=(6.0, 7.5)),
+    )
+    table = cells_table(replace(analysis, corrections=corrections))
+    assert table["cell_id"].tolist() == [1, 3]
+    assert table["label"].tolist() == ["L2", "U1"]
+    assert table["class"].tolist() == ["B2", "U1"]
+    assert table["label_source"].tolist() == ["person", "model"]
+    assert table.loc[1, ["x_px", "y_px", "x_um", "y_um"]].tolist() == [7.5, 6.0, 3.75, 1.5]
+    undone = (*corrections, said(4, CorrectionKind.UNDO, 2, undoes=2))
+    assert cells_table(replace(analysis, corrections=undone))["cell_id"].tolist() == [1, 2, 3]
+
+
+def test_fainter_finds_count_when_the_threshold_is_moved_and_corrected_ones_always(analysis):
+    faint = replace(analysis, cells=replace(analysis.cells, score=np.array([0.9, 0.3, 0.2])))
+    assert cells_table(faint)["cell_id"].tolist() == [1]
+    assert cells_table(faint, AssessmentOptions(detection_threshold=0.25))["cell_id"].tolist() == [1, 2]
+    kept = replace(faint, corrections=(said(1, CorrectionKind.LABEL, 3, label="L2"),))
+    assert cells_table(kept)["cell_id"].tolist() == [1, 3]
 
 
 def test_a_table_survives_its_file_unchanged(analysis, tmp_path):
@@ -90,15 +124,7 @@ def test_a_table_survives_its_file_unchanged(analysis, tmp_path):
 
 
 def test_no_cells_are_a_table_too(analysis, tmp_path):
-    nothing = Analysis(
-        analysis.slide,
-        analysis.bundle,
-        analysis.regions,
-        Cells.empty(),
-        analysis.predictions.take(slice(0, 0)),
-        (),
-        "stain",
-    )
+    nothing = analysis.take(slice(0, 0))
     write_csv(cells_table(nothing), tmp_path / "none.csv")
     assert len(read_cells(tmp_path / "none.csv")) == 0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from napari_deepheme.analysis.result import Analysis, Notice, NoticeKind
-from napari_deepheme.fields import judge_fields, seen
+from napari_deepheme.fields import FieldKind, judge_fields, seen
 from napari_deepheme.jobs import Job
 from napari_deepheme.slide.reader import Slide
 
@@ -20,15 +20,17 @@ def conclusions(slide: Slide, analysis: Analysis, counted: int) -> Job[tuple[Not
 
 
 def _damaged(analysis: Analysis) -> list[Notice]:
-    """Units that could not be read."""
-    failed = [key for key, failure in analysis.units.items() if failure]
-    if not failed:
+    """Fields and units that could not be read."""
+    unseen = [field.region.name for field in analysis.facts.fields if field.kind is FieldKind.DAMAGED]
+    failures = {key: failure for key, failure in analysis.units.items() if failure}
+    lost = dict.fromkeys(unseen, "a tile of the file is damaged.") | failures
+    if not lost:
         return []
-    names = ", ".join(failed[:_MOST_NAMED]) + (" …" if len(failed) > _MOST_NAMED else "")
-    first = next(failure for failure in analysis.units.values() if failure)
+    total = len(analysis.facts.fields) or len(analysis.units)
+    names = ", ".join([*lost][:_MOST_NAMED]) + (" …" if len(lost) > _MOST_NAMED else "")
     text = (
-        f"{len(failed)} of {len(analysis.units)} parts of the slide could not be read and are left out "
-        f"({names}): {first}"
+        f"{len(lost)} of {total} parts of the slide could not be read and are left out ({names}): "
+        f"{next(iter(lost.values()))}"
     )
     return [Notice(NoticeKind.DAMAGED, text)]
 

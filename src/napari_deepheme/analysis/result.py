@@ -19,7 +19,7 @@ from napari_deepheme.detect.base import DetectionThresholds, DetectorCalibration
 from napari_deepheme.fields import Field
 from napari_deepheme.jobs import Progress
 from napari_deepheme.slide.metadata import SlideInfo
-from napari_deepheme.stats.assessment import Assessment, AssessmentOptions, assess
+from napari_deepheme.stats.assessment import Assessment, AssessmentOptions, assess, called
 from napari_deepheme.taxonomy import Taxonomy
 
 Positions = NDArray[np.float64]
@@ -131,6 +131,10 @@ class UnitResult:
     raw: RawOutputs
     failure: str = ""
 
+    def __post_init__(self) -> None:
+        if len(self.cells) != len(self.raw):
+            raise ValueError(f"UnitResult {self.key}: {len(self.cells)} cells, outputs of {len(self.raw)}")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Analysis:
@@ -182,12 +186,21 @@ class Analysis:
     def counting(self, options: AssessmentOptions | None = None) -> Analysis:
         """The cells at or above the detection threshold, and all that a person said something of."""
         kept = self.cells.score >= self.facts.detection_threshold(options)
-        kept |= np.isin(self.ids, [c.cell for c in self.corrections])
+        if self.corrections:
+            kept |= np.isin(self.ids, [c.cell for c in self.corrections])
         return self if kept.all() else self.take(np.flatnonzero(kept))
 
     def take(self, index: NDArray[np.intp] | slice) -> Analysis:
         """The cells at ``index``, in its order."""
         return replace(self, ids=self.ids[index], cells=self.cells.take(index), raw=self.raw.take(index))
+
+    def called(
+        self, options: AssessmentOptions | None = None
+    ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+        """Calls and entropies of all the cells, quicker than :meth:`assessed`."""
+        facts = self.facts
+        chosen = options or facts.options.assessment
+        return called(self.raw, facts.bundle.calibration, facts.calibration.class_prior, chosen)
 
     def assessed(self, options: AssessmentOptions | None = None) -> Assessment:
         """What is made of all the cells; see :func:`napari_deepheme.stats.assessment.assess`."""

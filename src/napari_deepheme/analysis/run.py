@@ -90,7 +90,7 @@ def counted_in(analysis: Analysis) -> int:
     counting = analysis.counting()
     classes = analysis.facts.bundle.taxonomy.classes
     counted = np.array([cell_class.counted for cell_class in classes])
-    return int(counted[counting.assessed().call].sum())
+    return int(counted[counting.called()[0]].sum())
 
 
 @dataclass(frozen=True, slots=True)

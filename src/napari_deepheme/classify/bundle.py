@@ -9,15 +9,20 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AliasChoices, Field
+from pydantic import AfterValidator, AliasChoices, Field
 
 from napari_deepheme.classify.stain import StainColours
 from napari_deepheme.errors import BundleError
 from napari_deepheme.models.bundle import Channels, HashedFile, OpenBundle, Part, Spec, open_bundle
 from napari_deepheme.stats.assessment import ModelCalibration
-from napari_deepheme.taxonomy import Taxonomy
+from napari_deepheme.taxonomy import Taxonomy, fault_of
 
 DEFAULT_BUNDLE = "pbc-11"
+
+InputSide = Annotated[int, Field(ge=32, le=1024)]
+"""Side of a crop, px: too small and networks have nothing to pool, too large and a batch fills the memory."""
+Magnification = Annotated[float, Field(ge=0.25, le=4)]
+Magnifications = Annotated[tuple[Magnification, ...], Field(min_length=1, max_length=16)]
 
 
 class Head(StrEnum):
@@ -57,6 +62,14 @@ class OutOfDistribution(HashedFile):
     quantile: float
 
 
+def _sound(taxonomy: Taxonomy) -> Taxonomy:
+    """Refuse classes that would be counted twice, or cannot be shown."""
+    fault = fault_of(taxonomy)
+    if fault:
+        raise ValueError(fault)
+    return taxonomy
+
+
 class BundleSpec(Spec):
     """The content of a classifier's ``bundle.json``.
 
@@ -69,10 +82,10 @@ class BundleSpec(Spec):
 
     kind: Literal["classifier"] = "classifier"
     head: Head
-    input_px: Annotated[int, Field(gt=0)]
+    input_px: InputSide
     stain: StainColours | None = None
     views: Annotated[
-        tuple[Annotated[float, Field(gt=0)], ...],
+        Magnifications,
         Field(validation_alias=AliasChoices("views", "magnifications")),
     ] = (1.0,)
     bf16: bool = False
@@ -80,7 +93,7 @@ class BundleSpec(Spec):
         tuple[Annotated[float, Field(gt=0)], ...] | None,
         Field(validation_alias=AliasChoices("class_prior", "mixture")),
     ] = None
-    taxonomy: Taxonomy
+    taxonomy: Annotated[Taxonomy, AfterValidator(_sound)]
     temperature: Annotated[float, Field(gt=0)]
     review: Review
     conformal: Conformal

@@ -23,14 +23,12 @@ def differential(
     as_json: Json = False,
 ) -> None:
     """Print the differential of an analysis, with what people corrected."""
-    from napari_deepheme.export.table import cells_table  # noqa: PLC0415  commands share no imports
-    from napari_deepheme.export.table import differential as count_of  # noqa: PLC0415
+    from napari_deepheme.export.table import differential_of  # noqa: PLC0415  commands share no imports
     from napari_deepheme.store import open_analysis  # noqa: PLC0415
 
     with open_analysis(analysis) as file:
         opened = file.analysis()
-    table = cells_table(opened, AssessmentOptions(detection_threshold, match_prior=match_prior))
-    count = count_of(table, opened.taxonomy)
+    count = differential_of(opened, AssessmentOptions(detection_threshold, match_prior=match_prior))
     if as_json:
         print_json(count.to_json())
     else:

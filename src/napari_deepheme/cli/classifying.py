@@ -15,7 +15,7 @@ from napari_deepheme.cli.printing import print_differential, print_line, print_w
 from napari_deepheme.errors import OptionError
 from napari_deepheme.export.files import write_csv
 from napari_deepheme.export.formats import Format, export_cells
-from napari_deepheme.export.table import cells_table, differential
+from napari_deepheme.export.table import differential_of
 from napari_deepheme.given import read_cells
 from napari_deepheme.slide.reader import Slide, open_slide
 from napari_deepheme.store import AnalysisFile, continued, signature_of
@@ -85,9 +85,8 @@ class Classifying:
         self, analysis: Analysis, file: AnalysisFile | None, remarks: list[Notice]
     ) -> dict[str, object]:
         facts = analysis.facts
-        path, taxonomy = facts.slide.path, analysis.taxonomy
-        table = cells_table(analysis)
-        count = differential(table, taxonomy)
+        path = facts.slide.path
+        count = differential_of(analysis)
         files = [self.out / f"{path.stem}.cells.{each}" for each in self.formats]
         for each in files:
             export_cells(analysis, each)
@@ -107,7 +106,7 @@ class Classifying:
             "files": [str(each) for each in files],
             "cells": count.n_cells,
             "counted": count.n_counted,
-            "needs_review": int(table["needs_review"].sum()),
+            "needs_review": int(analysis.counting().assessed().needs_review.sum()),
             "mpp": None if mpp is None else sum(mpp) / 2,
             "detector": facts.detector or "given",
             "detection_threshold": facts.detection_threshold(),

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from napari_deepheme.errors import OutputError, TableError
-from napari_deepheme.export.table import NUMBER_COLUMNS, TEXT_COLUMNS
+from napari_deepheme.export.table import NEWER_NUMBERS, NUMBER_COLUMNS, TEXT_COLUMNS
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:
@@ -79,7 +79,9 @@ def read_cells(path: Path) -> pd.DataFrame:
         Not such a table, or positions that are no numbers.
     """
     try:
-        table = pd.read_csv(path, keep_default_na=False, na_values={name: [""] for name in NUMBER_COLUMNS})
+        # napari writes "nan" where we leave a field empty
+        blank = {name: ["", "nan"] for name in (*NUMBER_COLUMNS, *NEWER_NUMBERS)}
+        table = pd.read_csv(path, keep_default_na=False, na_values=blank)
     except (OSError, ValueError) as err:
         raise TableError(f"{path} cannot be read as a table ({err}); expected a cells.csv.") from err
     missing = [

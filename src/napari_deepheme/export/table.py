@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from napari_deepheme.analysis.corrections import Corrected, settled
 from napari_deepheme.analysis.result import Analysis
 from napari_deepheme.stats.assessment import Assessment, AssessmentOptions, ReviewReason
-from napari_deepheme.stats.differential import Differential
+from napari_deepheme.stats.differential import CellFacts, CountOptions, Differential
 from napari_deepheme.taxonomy import Taxonomy
 
 TEXT_COLUMNS = (
@@ -36,6 +36,8 @@ NUMBER_COLUMNS = (
     "agreement",
     "detector_score",
 )
+NEWER_NUMBERS = ("trained_entropy", "ood_distance")
+"""Numbers that older tables lack."""
 PROBABILITY = "p_"
 MODEL, PERSON = "model", "person"
 """Whose label it is."""
@@ -67,6 +69,41 @@ def table_parts(analysis: Analysis, options: AssessmentOptions | None = None) ->
 def differential(table: pd.DataFrame, taxonomy: Taxonomy) -> Differential:
     """Differential count of a table of cells, by the labels that count."""
     return Differential.of(table["label"].tolist(), table["entropy"].to_numpy(np.float64), taxonomy)
+
+
+def differential_of(
+    analysis: Analysis,
+    options: AssessmentOptions | None = None,
+    counting: CountOptions | None = None,
+) -> Differential:
+    """Differential count of an analysis, with what people corrected; without making the whole table.
+
+    Cells that people added and did not name are left out until they are classified.
+    """
+    chosen, taxonomy = analysis.counting(options), analysis.taxonomy
+    codes = np.array(taxonomy.codes, dtype=object)
+    masks = counting is not None and bool(counting.rule.masked)
+    probabilities = _padded(chosen.assessed(options).probabilities, len(codes)) if masks else None
+    calls, entropy = chosen.called(options)
+    labels = codes[calls]
+    kept = ~np.isnan(chosen.raw.members[0, :, 0]) & (chosen.ids > 0)
+    corrected = settled(analysis.corrections)
+    by_person = np.zeros(len(labels), bool)
+    for row in np.flatnonzero(np.isin(chosen.ids, list(corrected))) if corrected else ():
+        said = corrected[int(chosen.ids[row])]
+        labels[row], by_person[row] = said.label or labels[row], bool(said.label)
+        kept[row] = not said.deleted and (kept[row] or by_person[row])
+    facts = CellFacts(
+        probabilities=None if probabilities is None else probabilities[kept],
+        by_person=by_person[kept],
+        fields=chosen.cells.region[kept] if analysis.facts.fields else None,
+    )
+    return Differential.of(labels[kept], entropy[kept], taxonomy, counting, facts)
+
+
+def _padded(probabilities: NDArray[np.float32], classes: int) -> NDArray[np.float32]:
+    """With columns of zeros for classes that only people used."""
+    return np.pad(probabilities, ((0, 0), (0, classes - probabilities.shape[1])))
 
 
 def _part(

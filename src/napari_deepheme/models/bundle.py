@@ -18,6 +18,7 @@ from typing import Annotated, Generic, Literal, TypeVar
 import numpy as np
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing_extensions import TypedDict  # pydantic asks for it before Python 3.12
 
 from napari_deepheme.errors import BundleError
 
@@ -28,6 +29,12 @@ CARD_FILE = "MODEL_CARD.md"
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Channels = tuple[float, float, float]
+Positive = Annotated[float, Field(gt=0)]
+Deviations = tuple[Positive, Positive, Positive]
+Width = Annotated[int, Field(ge=1, le=16384)]
+"""Outputs of a layer."""
+Scale = Annotated[float, Field(ge=0.02, le=10)]
+"""µm/px that a network may ask for."""
 
 _TEST_FILE = "self-test.png"
 
@@ -35,7 +42,7 @@ _TEST_FILE = "self-test.png"
 class Part(BaseModel):
     """Something a bundle's description is made of."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class HashedFile(Part):
@@ -45,6 +52,22 @@ class HashedFile(Part):
     sha256: Sha256
 
 
+class NetworkOptions(TypedDict, total=False):
+    """What a bundle or a recipe may tell timm beside the name of a network, and nothing else.
+
+    ``timm.create_model`` takes options that open files (``checkpoint_path``) or download them
+    (``pretrained``): a file that someone else made must not reach those.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)  # type: ignore[misc]
+
+    drop_rate: Annotated[float, Field(ge=0, lt=1)]
+    drop_path_rate: Annotated[float, Field(ge=0, lt=1)]
+    global_pool: Literal["avg", "max", "avgmax", "catavgmax"]
+    img_size: Annotated[int, Field(ge=32, le=2048)]
+    output_stride: Literal[8, 16, 32]
+
+
 class Architecture(Part):
     """A network by the name and the options that timm has for it.
 
@@ -52,9 +75,9 @@ class Architecture(Part):
     them, as the first DeepHeme had.
     """
 
-    name: str
-    kwargs: dict[str, bool | int | float | str] = {}
-    classifier: tuple[int, int] | None = None
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?$", max_length=100)]
+    kwargs: NetworkOptions = {}
+    classifier: tuple[Width, Width] | None = None
 
 
 class Member(HashedFile):
@@ -88,9 +111,9 @@ class Spec(Part):
     version: str
     kind: str
     architecture: Architecture
-    mpp: Annotated[float, Field(gt=0)]
+    mpp: Scale
     mean: Channels
-    std: Channels
+    std: Deviations
     members: Annotated[tuple[Member, ...], Field(min_length=1)]
     training: Training
     licence: str

@@ -26,6 +26,7 @@ from napari_deepheme.store.rows import (
     fields_from,
     insert_cells,
     insert_fields,
+    insert_outputs,
     read_cells,
     read_corrections,
 )
@@ -202,10 +203,7 @@ class AnalysisFile:
     def classified(self, cell: int, raw: RawOutputs) -> None:
         """Keep what the members say of a cell that a person added."""
         with self._writing() as connection:
-            connection.execute(
-                "INSERT OR REPLACE INTO outputs (cell, members, distance) VALUES (?, ?, ?)",
-                (cell, raw.members[:, 0].tobytes(), float(raw.distance[0])),
-            )
+            insert_outputs(connection, cell, raw)
 
     def corrections(self) -> tuple[Correction, ...]:
         """What people said, oldest first."""
@@ -270,7 +268,7 @@ def open_analysis(path: str | Path, *, write: bool = False) -> AnalysisFile:
     path = Path(path)
     if not path.is_file():
         raise AnalysisFileError(f"{path} is not there; expected an analysis file (.deepheme.db).")
-    lock = _locked(path) if write else None
+    lock = _locked_if_writable(path) if write else None
     try:
         with explained(path, "read"):
             connection = _connected(path, writable=lock is not None)
@@ -294,7 +292,8 @@ def create_analysis(path: Path, signature: Mapping[str, str]) -> AnalysisFile:
     AnalysisFileError
         It cannot be written there, or another process does so.
     """
-    lock = _locked(path)
+    with explained(path, "written"):
+        lock = _locked(path)
     if lock is None:
         raise AnalysisFileError(
             f"{path} is being written by another program; wait for it, or choose another folder."
@@ -333,14 +332,28 @@ def explained(path: Path, doing: str) -> Iterator[None]:
 
 
 def _locked(path: Path) -> FileLock | None:
-    """The lock of the one process that writes; None if another has it, or nothing can be written there."""
-    # the system frees it when a process dies, however it dies
+    """The lock of the one process that writes; None if another has it.
+
+    The system frees it when a process dies, however it dies.
+
+    Raises
+    ------
+    OSError
+        Nothing can be written there.
+    """
     lock = FileLock(path.with_name(f"{path.name}-lock"), blocking=False, thread_local=False)
     try:
         lock.acquire()
-    except (Timeout, OSError):
+    except Timeout:
         return None
     return lock
+
+
+def _locked_if_writable(path: Path) -> FileLock | None:
+    try:
+        return _locked(path)
+    except OSError:
+        return None
 
 
 def _connected(path: Path, *, writable: bool) -> sqlite3.Connection:

@@ -11,9 +11,9 @@ from typing import Annotated, Any
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from napari_deepheme.classify.bundle import Head
+from napari_deepheme.classify.bundle import Head, InputSide, Magnifications
 from napari_deepheme.errors import OptionError
-from napari_deepheme.models.bundle import Architecture, Channels
+from napari_deepheme.models.bundle import Architecture, Channels, Deviations, Scale
 from napari_deepheme.train.augment import Amount, Share, ViewOptions
 
 RECIPES = ("deepheme", "preprint", "munich", "small")
@@ -81,18 +81,18 @@ class Recipe(BaseModel):
     views : ViewOptions
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: str
     source: str
     taxonomy: str
     architecture: Architecture
     head: Head = Head.SOFTMAX
-    input_px: Annotated[int, Field(ge=32)] = 96
-    mpp: Annotated[float, Field(gt=0)] = 0.25
+    input_px: InputSide = 96
+    mpp: Scale = 0.25
     mean: Channels
-    std: Channels
-    magnifications: tuple[Annotated[float, Field(gt=0)], ...] = (1.0,)
+    std: Deviations
+    magnifications: Magnifications = (1.0,)
     rare: dict[str, Annotated[float, Field(gt=0, lt=1)]] = {}
     start: str = Start.SCRATCH
     folds: Count = 1
@@ -141,7 +141,7 @@ def read_recipe(name: str, changes: Path | None = None) -> Recipe:
 def _read(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as err:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as err:
         raise OptionError(f"{file} cannot be read as TOML ({err}).") from err
 
 

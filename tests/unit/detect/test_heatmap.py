@@ -8,11 +8,12 @@ import torch
 
 from napari_deepheme import Device, open_slide, synth
 from napari_deepheme.classify.bundle import load_bundle
+from napari_deepheme.detect.base import LOWEST_SCORE, Detections
 from napari_deepheme.detect.bundle import load_detector
-from napari_deepheme.detect.choose import DEFAULT_DETECTOR, STAIN, named_detector
+from napari_deepheme.detect.choose import DEFAULT_DETECTOR, named_detector
 from napari_deepheme.detect.heatmap import HeatmapDetector
 from napari_deepheme.detect.network import HeatmapNetwork
-from napari_deepheme.detect.stain import StainDetector
+from napari_deepheme.detect.stain import STAIN, StainDetector
 from napari_deepheme.errors import BundleError
 from napari_deepheme.jobs import drain
 from napari_deepheme.models.bundle import EMBEDDED, SPEC_FILE, Architecture, kind_of
@@ -39,16 +40,21 @@ def crowd(tmp_path_factory):
     return image, boxes
 
 
+def cells_in(detector: HeatmapDetector, image: np.ndarray, sample: np.ndarray) -> Detections:
+    """What counts as cells in an image of a slide that looks like the sample."""
+    return detector.detect([image], detector.calibrate([sample]))[0].above(detector.thresholds.film)
+
+
 def test_it_finds_cells_in_clusters_each_once(detector, crowd):
     image, boxes = crowd
-    found = detector.adapt([image]).detect([image])[0]
+    found = cells_in(detector, image, image)
     counts = detection_counts(found.yx, boxes[:, :2], boxes[:, 2:] / 2)
     assert counts.f1 > 0.95
 
 
 def test_positions_and_diameters_are_those_of_the_cells(detector, crowd):
     image, boxes = crowd
-    found = detector.adapt([image]).detect([image])[0]
+    found = cells_in(detector, image, image)
     gap = np.hypot(*(found.yx[:, None] - boxes[None, :, :2]).transpose(2, 0, 1))
     nearest = gap.argmin(axis=1)
     assert np.median(gap.min(axis=1)) * detector.mpp < 1.5
@@ -58,10 +64,9 @@ def test_positions_and_diameters_are_those_of_the_cells(detector, crowd):
 
 def test_a_picture_of_any_size_keeps_its_cells_where_they_are(detector, crowd):
     image = crowd[0]
-    adapted = detector.adapt([image])
-    whole = adapted.detect([image])[0]
-    part = adapted.detect([image[16:, 32 : 32 + 301]])[0]
-    assert adapted.heatmaps([image[:101, :77]])[0][0].shape == (51, 39)
+    whole = cells_in(detector, image, image)
+    part = cells_in(detector, image[16:, 32 : 32 + 301], image)
+    assert detector.heatmaps([image[:101, :77]])[0][0].shape == (51, 39)
     inside = (whole.yx[:, 0] > 60) & (whole.yx[:, 1] > 80) & (whole.yx[:, 1] < 290)
     moved = whole.yx[inside] - (16, 32)
     gap = np.hypot(*(moved[:, None] - part.yx[None]).transpose(2, 0, 1)).min(axis=1)
@@ -78,10 +83,10 @@ def test_pictures_are_searched_alike_alone_and_together(crowd, monkeypatch):
     sizes = []
     network = together._network
     network.register_forward_pre_hook(lambda _, images: sizes.append(tuple(images[0].shape[0:4:2])))
-    found = together.adapt([image]).detect(pictures)
+    found = together.detect(pictures, together.calibrate([image]))
     assert sizes == [(2, 208), (1, 208), (1, 160)]
     for each, picture in zip(found, pictures, strict=True):
-        own = alone.adapt([image]).detect([picture])[0]
+        own = alone.detect([picture], alone.calibrate([image]))[0]
         np.testing.assert_allclose(each.yx, own.yx, atol=1e-2)
         np.testing.assert_allclose(each.score, own.score, atol=1e-4)
 
@@ -89,7 +94,7 @@ def test_pictures_are_searched_alike_alone_and_together(crowd, monkeypatch):
 def test_bfloat16_finds_the_same_cells(crowd):
     bundle, image = load_detector(DEFAULT_DETECTOR), crowd[0]
     exact, rough = (
-        HeatmapDetector(bundle, Device.CPU, precision).adapt([image]).detect([image])[0]
+        cells_in(HeatmapDetector(bundle, Device.CPU, precision), image, image)
         for precision in (Precision.FP32, Precision.BF16)
     )
     counts = detection_counts(rough.yx, exact.yx, np.full_like(exact.yx, 2.0))
@@ -99,18 +104,25 @@ def test_bfloat16_finds_the_same_cells(crowd):
 
 def test_glass_holds_no_cell(detector):
     glass = np.full((300, 200, 3), (240, 230, 225), np.uint8)
-    assert len(detector.adapt([glass]).detect([glass])[0].score) == 0
+    assert len(cells_in(detector, glass, glass).score) == 0
 
 
-def test_adapting_takes_the_slides_white_and_leaves_the_original(detector, crowd):
+def test_the_slides_white_is_taken_and_nothing_of_it_is_kept(detector, crowd):
     image = crowd[0]
     dim = (image * 0.6).astype(np.uint8)
-    adapted = detector.adapt([dim])
-    assert np.allclose(adapted.white, np.array(detector.adapt([image]).white) * 0.6, atol=2)
-    assert len(adapted.detect([dim])[0].score) == pytest.approx(
-        len(detector.adapt([image]).detect([image])[0].score), abs=3
+    assert np.allclose(
+        detector.calibrate([dim]).white, np.array(detector.calibrate([image]).white) * 0.6, atol=2
     )
-    assert detector.white != adapted.white
+    before = cells_in(detector, image, image)
+    assert len(cells_in(detector, dim, dim).score) == pytest.approx(len(before.score), abs=3)
+    np.testing.assert_array_equal(cells_in(detector, image, image).yx, before.yx)
+
+
+def test_fainter_finds_are_kept_so_that_the_threshold_can_be_moved(detector, crowd):
+    image = crowd[0]
+    (every,) = detector.detect([image], detector.calibrate([image]))
+    assert LOWEST_SCORE <= every.score.min() < detector.thresholds.crowded < detector.thresholds.film
+    assert len(every.above(0.5).score) < len(every.score)
 
 
 def test_normalisation_taken_into_the_convolutions_changes_nothing():
@@ -136,10 +148,10 @@ def test_an_encoder_timm_does_not_know_is_refused():
 
 
 def test_detectors_are_named(detector):
-    assert isinstance(named_detector(STAIN, Device.CPU)[0], StainDetector)
-    found, name = named_detector(DEFAULT_DETECTOR, Device.CPU)
+    assert isinstance(named_detector(STAIN, Device.CPU), StainDetector)
+    found = named_detector(DEFAULT_DETECTOR, Device.CPU)
     assert isinstance(found, HeatmapDetector)
-    assert name == f"{detector.spec.name} {detector.spec.version}"
+    assert found.name == f"{detector.spec.name} {detector.spec.version}"
 
 
 def test_a_classifier_is_no_detector_and_a_detector_no_classifier(toy_bundle_folder):

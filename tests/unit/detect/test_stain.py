@@ -61,18 +61,18 @@ def test_the_detector_adapts_to_the_slides_background(white):
         for x in (40, 110, 180):
             shade = tuple(int(c * w / 245) for c, w in zip(colour, white, strict=True))
             paint(image, (y, x), diameter, shade)
-    found = StainDetector().adapt([image]).detect([image])[0]
+    found = StainDetector().detect([image], StainDetector().calibrate([image]))[0]
     assert sorted(found.yx[:, 0].round().tolist()) == [110, 110, 110]
 
 
 def test_glass_alone_and_red_cells_alone_give_no_cells():
     glass = film()
     glass += np.random.default_rng(0).integers(0, 5, glass.shape, np.uint8)
-    assert len(StainDetector().adapt([glass]).detect([glass])[0].yx) == 0
+    assert len(StainDetector().detect([glass], StainDetector().calibrate([glass]))[0].yx) == 0
     red = film()
     for x in range(30, 240, 20):
         paint(red, (100, x), 7.2, RED_CELL)
-    assert len(StainDetector().adapt([red]).detect([red])[0].yx) == 0
+    assert len(StainDetector().detect([red], StainDetector().calibrate([red]))[0].yx) == 0
 
 
 def test_heaps_of_red_cells_beside_few_nuclei_do_not_lower_the_threshold_to_red_cells():
@@ -82,5 +82,5 @@ def test_heaps_of_red_cells_beside_few_nuclei_do_not_lower_the_threshold_to_red_
             paint(image, (y, x), 7.2, (172, 132, 128))
     for x in (100, 200, 300):
         paint(image, (200, x), 8, NUCLEUS)
-    found = StainDetector().adapt([image]).detect([image])[0]
+    found = StainDetector().detect([image], StainDetector().calibrate([image]))[0]
     assert sorted(found.yx[:, 1].round().tolist()) == [100, 200, 300]

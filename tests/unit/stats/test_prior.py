@@ -1,10 +1,10 @@
-from dataclasses import replace
+import json
+import shutil
 
 import numpy as np
 import pytest
 
 from napari_deepheme.classify.bundle import load_bundle
-from napari_deepheme.classify.ensemble import Ensemble
 from napari_deepheme.errors import BundleError
 from napari_deepheme.stats.prior import class_prior, with_prior
 from napari_deepheme.taxonomy import PBC_11
@@ -23,11 +23,11 @@ def cells(counts: tuple[int, ...], sharpness: float = 2.0, seed: int = 0) -> tup
     return truth, likelihood / likelihood.sum(axis=1, keepdims=True)
 
 
-def test_the_mixture_of_many_cells_is_found_and_makes_counts_right():
+def test_the_prior_of_many_cells_is_found_and_makes_counts_right():
     truth, said = cells((9000, 900, 100))
-    mixture = class_prior(said, EVEN)
-    np.testing.assert_allclose(mixture, [0.9, 0.09, 0.01], atol=0.02)
-    called = with_prior(said, mixture, EVEN).argmax(axis=1)
+    prior = class_prior(said, EVEN)
+    np.testing.assert_allclose(prior, [0.9, 0.09, 0.01], atol=0.02)
+    called = with_prior(said, prior, EVEN).argmax(axis=1)
     before, after = (np.bincount(call, minlength=3) for call in (said.argmax(axis=1), called))
     assert np.abs(after - (9000, 900, 100)).sum() < 0.4 * np.abs(before - (9000, 900, 100)).sum()
     assert (called == truth).mean() > (said.argmax(axis=1) == truth).mean() + 0.02
@@ -41,7 +41,7 @@ def test_few_cells_change_little_and_none_rule_a_class_out():
     np.testing.assert_allclose(class_prior(np.zeros((0, 3)), EVEN), EVEN)
 
 
-def test_under_the_mixture_learned_from_nothing_changes():
+def test_under_the_prior_training_nothing_changes():
     learned = np.array([0.5, 0.3, 0.2])
     _, said = cells((5, 5, 5))
     np.testing.assert_allclose(with_prior(said, learned, learned), said)
@@ -50,58 +50,35 @@ def test_under_the_mixture_learned_from_nothing_changes():
     assert (changed[:, 0] > said[:, 0]).all()
 
 
-@pytest.fixture
-def knowing(toy_bundle):
-    """The toy bundle, which knows that it learned from equally many of each class."""
-    return replace(toy_bundle, spec=toy_bundle.spec.model_copy(update={"mixture": (1 / 11,) * 11}))
-
-
-def test_an_ensemble_reckons_with_the_mixture_of_a_slide(knowing):
-    crops = np.random.default_rng(3).integers(0, 255, (300, 96, 96, 3)).astype(np.uint8)
-    ensemble = Ensemble(knowing)
-    as_learned = ensemble.predict(crops)
-    ensemble.match_prior(crops)
-    mixture = ensemble.mixture
-    assert mixture is not None
-    assert mixture.sum() == pytest.approx(1)
-    frequent = int(as_learned.mean.mean(axis=0).argmax())
-    assert mixture[frequent] > 1 / 11
-    matched = ensemble.predict(crops)
-    assert (matched.mean[:, frequent] > as_learned.mean[:, frequent]).all()
-    assert (matched.members[..., frequent] > as_learned.members[..., frequent]).all()
-    np.testing.assert_allclose(matched.mean.sum(axis=1), 1, rtol=1e-5)
-    ensemble.match_prior(crops)  # measured anew, not on top of the last
-    np.testing.assert_allclose(ensemble.mixture, mixture)
-    ensemble.match_prior(crops[:0])
-    assert ensemble.mixture is None
-    np.testing.assert_array_equal(ensemble.predict(crops[:5]).mean, as_learned.mean[:5])
-
-
-def test_a_bundle_that_does_not_know_what_it_learned_from_is_taken_as_it_is(toy_bundle):
-    ensemble = Ensemble(toy_bundle)
-    ensemble.match_prior(np.zeros((200, 96, 96, 3), np.uint8))
-    assert ensemble.mixture is None
-
-
-def test_a_mixture_of_other_classes_is_refused(toy_bundle_folder, tmp_path):
+def test_a_prior_of_other_classes_is_refused(toy_bundle_folder, tmp_path):
     folder = tmp_path / "wrong"
     folder.mkdir()
     for file in toy_bundle_folder.iterdir():
         (folder / file.name).write_bytes(file.read_bytes())
     text = (folder / "bundle.json").read_text()
-    (folder / "bundle.json").write_text(text.replace('"mixture": null', '"mixture": [0.5, 0.5]'))
-    with pytest.raises(BundleError, match="the mixture learned from has 2 classes, the taxonomy has 11"):
+    (folder / "bundle.json").write_text(text.replace('"class_prior": null', '"class_prior": [0.5, 0.5]'))
+    with pytest.raises(BundleError, match="the class prior has 2 classes, the taxonomy has 11"):
         load_bundle(folder)
 
 
-def test_the_embedded_model_knows_the_mixture_it_learned_from():
+def test_bundles_that_call_it_a_mixture_are_still_read(toy_bundle_folder, tmp_path):
+    folder = tmp_path / "older"
+    shutil.copytree(toy_bundle_folder, folder)
+    said = json.loads((folder / "bundle.json").read_text())
+    said["mixture"], said["magnifications"] = [1 / 11] * 11, said.pop("views")
+    del said["class_prior"]
+    (folder / "bundle.json").write_text(json.dumps(said))
+    assert load_bundle(folder).spec.class_prior == (1 / 11,) * 11
+
+
+def test_the_embedded_model_knows_the_prior_it_learned_from():
     spec = load_bundle("pbc-11").spec
     assert sum(spec.class_prior) == pytest.approx(1)
     assert len(set(spec.class_prior)) > 1
 
 
 @pytest.mark.parametrize(("balance", "share"), [(0.0, 900 / 1900), (0.5, 30 / 130), (1.0, 1 / 11)])
-def test_the_mixture_learned_from_is_what_balancing_left_of_the_counts(balance, share):
+def test_the_prior_learned_from_is_what_balancing_left_of_the_counts(balance, share):
     recipe = read_recipe("small").model_copy(update={"balance": balance})
     counts = dict.fromkeys(PBC_11.codes, 100) | {"M6": 900}
     shares = dict(zip(PBC_11.codes, shown(recipe, PBC_11, counts), strict=True))

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_deepheme.analysis.result import Analysis
-from napari_deepheme.cells import Cells, Predictions, Region
+from napari_deepheme.analysis.options import AnalysisOptions
+from napari_deepheme.analysis.result import Analysis, Facts, SlideCalibration
+from napari_deepheme.cells import Cells, RawOutputs, Region
+from napari_deepheme.detect.base import DetectionThresholds
 from napari_deepheme.export import cells_table
 from napari_deepheme.slide import SlideInfo
 from napari_deepheme.taxonomy import PBC_11
@@ -20,15 +22,23 @@ MPP = (0.25, 0.2)
 
 def made(bundle, n, mpp, path):
     rng = np.random.default_rng(0)
-    members = rng.dirichlet(np.full(11, 0.2), (2, n)).astype(np.float32)
+    members = rng.dirichlet(np.full(11, 0.2), (2, n)).astype(np.float16)
     info = SlideInfo(path, "Aperio SVS", "Aperio", (4000, 6000), (), mpp, "a tag", (), ())
     yx = rng.uniform(0, (4000, 6000), (n, 2))
     score = np.ones(n, np.float32)
     cells = Cells(yx, score * 8, score, np.zeros(n, np.int32))
     whole = Region.box("slide", -0.5, -0.5, 3999.5, 5999.5)
-    return Analysis(
-        info, bundle.spec, (whole,), cells, Predictions(members, members.mean(axis=0)), (), "stain"
+    facts = Facts(
+        info,
+        bundle.spec,
+        "stain",
+        DetectionThresholds(0.5, 0.5),
+        AnalysisOptions(target_cells=0),
+        SlideCalibration(),
+        (whole,),
     )
+    raw = RawOutputs(members, np.full(n, np.nan, np.float32))
+    return Analysis(facts, np.arange(1, n + 1), cells, raw, {"tile 1": ""})
 
 
 @pytest.fixture

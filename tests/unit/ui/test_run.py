@@ -13,7 +13,7 @@ from napari_deepheme.analysis.options import AnalysisOptions
 from napari_deepheme.analysis.result import CellsReady
 from napari_deepheme.analysis.run import analyse
 from napari_deepheme.cells import Region
-from napari_deepheme.detect.choose import STAIN
+from napari_deepheme.detect.stain import STAIN
 from napari_deepheme.errors import ScaleError, SlideError
 from napari_deepheme.export import cells_table
 from napari_deepheme.fields import Field, FieldKind
@@ -47,7 +47,7 @@ def test_the_layer_ends_as_the_analysis(viewer, smear_path, toy_bundle, toy_bund
     with open_slide(smear_path) as slide:
         alone = drain(analyse(slide, toy_bundle, AnalysisOptions(target_cells=0)))
     pd.testing.assert_frame_equal(cells_table(analysis), cells_table(alone))
-    assert results.n_cells == len(alone.cells) > 20
+    assert results.n_cells == len(alone.counting().cells) > 20
 
 
 def show(viewer, analysis):
@@ -115,20 +115,26 @@ def test_progress_in_words(progress, cells, seconds, counting, text):
     assert progress_text(progress, cells, seconds, counting=counting) == text
 
 
+def with_facts(analysis, **changes):
+    return replace(analysis, facts=replace(analysis.facts, **changes))
+
+
 def test_outcome_in_words(make_analysis):
     assert outcome_text(make_analysis(), target=3).endswith("of 30 found.")
     assert "fewer than the 500" in outcome_text(make_analysis(), target=500)
     assert "No cells" in outcome_text(make_analysis(n=0), target=0)
-    given = replace(make_analysis(), detector="given")
+    cells = make_analysis().cells
+    given = with_facts(make_analysis(), options=AnalysisOptions(cells=cells))
     assert outcome_text(given, target=0).endswith("of 30 given.")
 
 
 def test_a_count_in_chosen_fields_says_how_many_it_took(make_analysis):
     boxes = [Region.box(f"field {n}", 0, 0, 9, 9) for n in range(3)]
     judged = tuple(Field(box, FieldKind.GOOD, 0.5, "", 12.0) for box in boxes)
-    analysis = replace(make_analysis(), fields=judged, regions=tuple(boxes[:2]))
-    assert outcome_text(analysis, target=3).endswith("of 30 found, in 2 fields.")
-    assert outcome_text(replace(analysis, regions=tuple(boxes[:1])), target=3).endswith("in 1 field.")
+    analysis = with_facts(make_analysis(), fields=judged, regions=tuple(boxes))
+    two = replace(analysis, units={"field 0": "", "field 1": ""})
+    assert outcome_text(two, target=3).endswith("of 30 found, in 2 fields.")
+    assert outcome_text(replace(analysis, units={"field 0": ""}), target=3).endswith("in 1 field.")
 
 
 def test_a_slide_without_anything_to_count_says_so_first_and_once(tmp_path, toy_bundle_folder):

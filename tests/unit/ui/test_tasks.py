@@ -29,7 +29,9 @@ def fields(*kinds):
 
 def test_a_counted_slide_shows_its_fields_below_its_cells(viewer, image, make_analysis, smear_path):
     judged = fields(FieldKind.GOOD, FieldKind.GOOD, FieldKind.GLASS)
-    analysis = replace(make_analysis(path=smear_path), fields=judged, regions=(judged[0].region,))
+    made = make_analysis(path=smear_path)
+    facts = replace(made.facts, fields=judged, regions=(judged[0].region,))
+    analysis = replace(made, facts=facts, units={"field 0": ""})
     request = Request(SlideFile.of(image), "toy", AnalysisOptions(target_cells=5))
     task = ClassifyTask(viewer, image, request, "A remark.")
     task.keep(CellsReady("", 30, 500, "", analysis, 0.5))
