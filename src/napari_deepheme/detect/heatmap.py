@@ -27,6 +27,7 @@ from napari_deepheme.detect.network import COARSEST, STRIDE, HeatmapNetwork
 from napari_deepheme.detect.white import White, white_of
 from napari_deepheme.errors import BundleError
 from napari_deepheme.models.device import Device, Precision
+from napari_deepheme.models.networks import without_weights
 from napari_deepheme.models.runner import Runner
 from napari_deepheme.models.weights import fill, fused
 
@@ -190,7 +191,8 @@ class HeatmapDetector:
 
 
 def _load_network(bundle: DetectorBundle, device: torch.device) -> nn.Module:
-    network = HeatmapNetwork(bundle.spec.architecture, bundle.spec.width)
+    with without_weights(bundle.spec.architecture):
+        network = HeatmapNetwork(bundle.spec.architecture, bundle.spec.width)
     fill(network, bundle, bundle.spec.members[0])
     return fused(network.eval()).to(device).to(memory_format=torch.channels_last)
 

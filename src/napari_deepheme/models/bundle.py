@@ -69,7 +69,7 @@ class NetworkOptions(TypedDict, total=False):
 
 
 class Architecture(Part):
-    """A network as timm builds it.
+    """A network by the name and the options that timm has for it.
 
     ``classifier`` (outputs of the network, hidden units) adds two fully connected layers with a ReLU between
     them, as the first DeepHeme had.

@@ -18,7 +18,8 @@ def fill(network: nn.Module, bundle: OpenBundle[Spec], member: Member) -> None:
     try:
         weights = load(bundle.read(member.file))
         network.load_state_dict(
-            {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
+            {name: value.float() if value.is_floating_point() else value for name, value in weights.items()},
+            assign=True,  # a network that was built without weights has nothing to copy them into
         )
     except (SafetensorError, RuntimeError) as err:
         raise BundleError(
