@@ -68,8 +68,9 @@ def test_a_run_that_was_closed_goes_on_where_it_was(engine, smear_path, tmp_path
 def test_a_finished_analysis_is_not_computed_again(engine, smear_path, tmp_path, monkeypatch):
     with open_slide(smear_path) as slide:
         first, path, _ = stored(engine, slide, EVERYTHING, tmp_path)
-        monkeypatch.setattr(engine.ensemble, "run", None)
-        again, same, remark = stored(engine, slide, EVERYTHING, tmp_path)
+        idle = Engine(engine.bundle)
+        monkeypatch.setattr(idle, "load", None)  # no network is needed
+        again, same, remark = stored(idle, slide, EVERYTHING, tmp_path)
     assert (same, "finished" in remark) == (path, True)
     pd.testing.assert_frame_equal(cells_table(again), cells_table(first))
 

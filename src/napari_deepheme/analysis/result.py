@@ -232,6 +232,10 @@ class CellsReady(Progress):
 class Sink(Protocol):
     """Where the units of an analysis go. A unit is there whole or not at all."""
 
+    @property
+    def finished(self) -> bool:
+        """Whether an earlier run came to its end."""
+
     def facts(self) -> Facts | None:
         """Those of an earlier run that is gone on with; None if it starts anew."""
 
@@ -257,7 +261,7 @@ class Memory:
     def __init__(self) -> None:
         self._facts: Facts | None = None
         self._units: list[UnitResult] = []
-        self._n_cells, self._finished = 0, False
+        self._n_cells, self.finished = 0, False
 
     def facts(self) -> Facts | None:
         """Nothing is gone on with."""
@@ -282,7 +286,7 @@ class Memory:
         """Take the notices."""
         if self._facts is not None:
             self._facts = replace(self._facts, notices=tuple(notices))
-        self._finished = True
+        self.finished = True
 
     def analysis(self) -> Analysis:
         """All units in the order they came; :class:`ValueError` before :meth:`begin`."""
@@ -296,5 +300,5 @@ class Memory:
             Cells.concatenate([unit.cells for unit in self._units]),
             RawOutputs.concatenate([none, *(unit.raw for unit in self._units)]),
             {unit.key: unit.failure for unit in self._units},
-            finished=self._finished,
+            finished=self.finished,
         )

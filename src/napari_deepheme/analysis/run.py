@@ -67,9 +67,14 @@ def analyse_with(
     """As :func:`analyse`, with networks that may be loaded already."""
     options, sink = options or AnalysisOptions(), sink or Memory()
     slide.scale()  # asked for before seconds go into loading
+    facts = sink.facts()
+    if facts is not None and sink.finished and facts.options.target_cells == options.target_cells:
+        sink.begin(replace(facts, options=options))
+        sink.finish(facts.notices)
+        return sink.analysis()
     yield Progress("Loading the model")
     engine.load(options)
-    facts = sink.facts() or (yield from prepare(slide, engine, options))
+    facts = facts or (yield from prepare(slide, engine, options))
     facts = replace(facts, options=options)  # an earlier run may have had another target
     sink.begin(facts)
     source = source_of(slide, engine.detector(options), facts)

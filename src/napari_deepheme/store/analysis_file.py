@@ -85,7 +85,9 @@ class AnalysisFile:
                     self._connection.execute("PRAGMA journal_mode = DELETE")
             self._connection.close()
             if self._writer is not None:
-                Path(self._writer.lock_file).unlink(missing_ok=True)
+                # while it is held, so that nobody's lock but ours is removed; Windows keeps the file
+                with suppress(OSError):
+                    Path(self._writer.lock_file).unlink(missing_ok=True)
                 self._writer.release()
                 self._writer = None
 
