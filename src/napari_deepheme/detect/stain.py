@@ -16,13 +16,13 @@ from skimage.morphology import remove_small_objects
 from skimage.segmentation import watershed
 
 from napari_deepheme.detect.base import Detections, DetectionThresholds, DetectorCalibration, Image
+from napari_deepheme.detect.choose import STAIN as STAIN  # noqa: PLC0414  is asked for here, too
 from napari_deepheme.detect.white import DEFAULT_WHITE, White, white_of
 
 Absorbance = NDArray[np.float32]
 Labels = NDArray[np.int32]
 Pairs = NDArray[np.intp]
 
-STAIN = "stain"
 """Name of the detector that needs no network."""
 
 _LEAST_SCORE = 0.5  # what scores less has the size of a platelet, or no contrast
