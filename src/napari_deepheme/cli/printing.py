@@ -6,9 +6,8 @@ import json
 import math
 import sys
 import time
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-import pandas as pd
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
@@ -16,7 +15,9 @@ from rich.table import Table
 
 from napari_deepheme.errors import DeepHemeError
 from napari_deepheme.jobs import Job, Progress, drain
-from napari_deepheme.stats.differential import Differential, DifferentialRow, LineageRow
+
+if TYPE_CHECKING:
+    from napari_deepheme.stats.differential import Differential, DifferentialRow, LineageRow
 
 R = TypeVar("R")
 OUT, ERR = Console(), Console(stderr=True)
@@ -116,7 +117,7 @@ def print_differential(count: Differential, title: str) -> None:
     table.add_row("counted", str(count.n_counted), "100.0" if count.n_counted else "", "", "")
     OUT.print(table)
     for index in count.indices.values():
-        bounds = f" ({index.low:.3g}–{index.high:.3g})" if pd.notna(index.low) else ""
+        bounds = f" ({index.low:.3g}–{index.high:.3g})" if not math.isnan(index.low) else ""
         lacking = f", without {', '.join(index.without).lower()}" if index.without else ""
         print_line(f"{index.title} {index.value:.3g}{bounds}{lacking}")
     if count.unknown:
@@ -129,7 +130,7 @@ def _named(row: DifferentialRow) -> str:
 
 def _figures(row: DifferentialRow | LineageRow) -> tuple[str, str, str, str]:
     share, interval = "", ""
-    if pd.notna(row.fraction):
+    if not math.isnan(row.fraction):
         share = f"{100 * row.fraction:.1f}"
         interval = f"{100 * row.low:.1f}–{100 * row.high:.1f}"
     return str(row.count), share, interval, f"{row.mean_entropy:.2f}" if row.count else ""

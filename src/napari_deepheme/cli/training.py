@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from napari_deepheme.cli.printing import RESEARCH_USE, print_facts, print_line, print_warning, with_bar
-from napari_deepheme.export import check_folder
 from napari_deepheme.models.device import Device
 from napari_deepheme.taxonomy import PRESETS, read_taxonomy
 
@@ -36,6 +35,7 @@ def train(
 ) -> None:
     """Train a snapshot ensemble on labelled images of single cells."""
     # torch takes seconds
+    from napari_deepheme.export import check_folder  # noqa: PLC0415
     from napari_deepheme.train.recipe import read_recipe  # noqa: PLC0415
     from napari_deepheme.train.training import TrainOptions  # noqa: PLC0415
     from napari_deepheme.train.training import train as train_job  # noqa: PLC0415
@@ -86,6 +86,7 @@ def train_detector(
 ) -> None:
     """Train a detector of nucleated cells on fields in which all of them are marked."""
     # torch takes seconds
+    from napari_deepheme.export import check_folder  # noqa: PLC0415
     from napari_deepheme.train.detector import DetectorOptions  # noqa: PLC0415
     from napari_deepheme.train.detector import train_detector as train_job  # noqa: PLC0415
     from napari_deepheme.train.heatmap import DetectorRecipe  # noqa: PLC0415

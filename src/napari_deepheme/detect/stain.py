@@ -22,13 +22,13 @@ from napari_deepheme.detect.base import (
     DetectorCalibration,
     Image,
 )
+from napari_deepheme.detect.choose import STAIN
 from napari_deepheme.detect.white import DEFAULT_WHITE, White, white_of
 
 Absorbance = NDArray[np.float32]
 Labels = NDArray[np.int32]
 Pairs = NDArray[np.intp]
 
-STAIN = "stain"
 """Name of the detector that needs no network."""
 
 _LEAST_SCORE = 0.5  # what scores less has the size of a platelet, or no contrast

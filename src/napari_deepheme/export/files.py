@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from napari_deepheme.errors import OutputError, TableError
 from napari_deepheme.export.table import NEWER_NUMBERS, NUMBER_COLUMNS, TEXT_COLUMNS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:
@@ -78,6 +79,8 @@ def read_cells_csv(path: Path) -> pd.DataFrame:
     TableError
         Not such a table, or positions that are no numbers.
     """
+    import pandas as pd  # noqa: PLC0415  half a second that finding cells need not wait for
+
     try:
         # napari writes "nan" where we leave a field empty
         blank = {name: ["", "nan"] for name in (*NUMBER_COLUMNS, *NEWER_NUMBERS)}

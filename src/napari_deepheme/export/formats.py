@@ -8,9 +8,7 @@ import math
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import IO
-
-import pandas as pd
+from typing import IO, TYPE_CHECKING
 
 from napari_deepheme.analysis.result import Analysis
 from napari_deepheme.errors import OptionError
@@ -18,6 +16,9 @@ from napari_deepheme.export.files import guarded, write_whole
 from napari_deepheme.export.table import PROBABILITY, table_parts
 from napari_deepheme.stats.assessment import AssessmentOptions
 from napari_deepheme.taxonomy import Taxonomy
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Format(StrEnum):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from napari_deepheme.analysis.corrections import Corrected, settled
@@ -13,6 +13,9 @@ from napari_deepheme.analysis.result import Analysis
 from napari_deepheme.stats.assessment import Assessment, AssessmentOptions, ReviewReason
 from napari_deepheme.stats.differential import CellFacts, CountOptions, Differential
 from napari_deepheme.taxonomy import Taxonomy
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TEXT_COLUMNS = (
     "class",
@@ -55,6 +58,8 @@ def cells_table(analysis: Analysis, options: AssessmentOptions | None = None) ->
     class prior. What people corrected is applied: moved cells lie where they were put, deleted ones are gone,
     added ones come last and have a negative id.
     """
+    import pandas as pd  # noqa: PLC0415  half a second that finding cells need not wait for
+
     parts = list(table_parts(analysis, options))
     return parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
 
@@ -109,6 +114,8 @@ def _padded(probabilities: NDArray[np.float32], classes: int) -> NDArray[np.floa
 def _part(
     analysis: Analysis, corrected: Mapping[int, Corrected], options: AssessmentOptions | None
 ) -> pd.DataFrame:
+    import pandas as pd  # noqa: PLC0415
+
     assessment = analysis.assessed(options)
     columns = _columns(analysis, assessment, options)
     # a cell that was added and never classified has a label alone

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Annotated, Generic, Literal, TypeVar
 
 import numpy as np
-from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from typing_extensions import TypedDict  # pydantic asks for it before Python 3.12
 
@@ -211,6 +210,8 @@ def named_members(weights: Sequence[bytes]) -> tuple[dict[str, bytes], tuple[Mem
 
 def test_image(side_px: int, outputs: int) -> tuple[dict[str, bytes], SelfTest]:
     """Noise of several sizes, which excites any network; its expected output is still to be filled in."""
+    from PIL import Image  # noqa: PLC0415  only who makes a bundle needs it
+
     rng = np.random.default_rng(0)
     sizes = (3, 8, 24)
     noise = [rng.random((n, n, 3)).repeat(side_px // n + 1, 0).repeat(side_px // n + 1, 1) for n in sizes]

@@ -6,10 +6,9 @@ import math
 import weakref
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
-import dask.array as da
 import numpy as np
-from dask.base import tokenize
 from numpy.typing import NDArray
 
 from napari_deepheme.errors import ScaleError
@@ -17,6 +16,9 @@ from napari_deepheme.slide.metadata import MPP_RANGE, Level, SlideInfo, checked_
 from napari_deepheme.slide.planes import BlockCache, Damaged, HalvedPlane, Pixels, Plane, Source
 from napari_deepheme.slide.resample import resample
 from napari_deepheme.slide.sources import open_source
+
+if TYPE_CHECKING:
+    import dask.array as da
 
 _CHUNK = 512
 _LEVEL_TOLERANCE = 1.01  # real downsamples are 2.0005 where 2 is meant
@@ -132,6 +134,9 @@ class Slide:
         Resolutions the file lacks are averaged from the one above when they are looked at. Damaged tiles
         are shown.
         """
+        import dask.array as da  # noqa: PLC0415  only a viewer needs it
+        from dask.base import tokenize  # noqa: PLC0415
+
         stat = self.info.path.stat()
         token = tokenize(str(self.info.path), stat.st_mtime_ns, stat.st_size)
         return [

@@ -8,7 +8,7 @@ from hashlib import sha256
 from napari_deepheme.analysis.options import AnalysisOptions
 from napari_deepheme.classify.bundle import Bundle
 from napari_deepheme.detect.bundle import load_detector
-from napari_deepheme.detect.stain import STAIN
+from napari_deepheme.detect.choose import STAIN
 from napari_deepheme.slide.fingerprint import fingerprint
 from napari_deepheme.slide.reader import Slide
 
