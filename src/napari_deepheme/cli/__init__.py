@@ -10,6 +10,7 @@ import sys
 
 import typer
 
+from napari_deepheme.cli.agreement import agree
 from napari_deepheme.cli.analyses import differential, export
 from napari_deepheme.cli.demonstration import demo, synth
 from napari_deepheme.cli.evaluation import evaluate
@@ -25,7 +26,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, info, classify, differential, export, synth, train, train_detector, evaluate):
+for command in (demo, info, classify, differential, export, synth, train, train_detector, evaluate, agree):
     app.command()(command)
 app.add_typer(models, name="models")
 
