@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
+from napari_deepheme.cli.facts import is_analysis
 from napari_deepheme.cli.printing import OUT, RESEARCH_USE, print_json, print_line
-from napari_deepheme.given.counts import read_readings
-from napari_deepheme.stats.comparison import Line
-from napari_deepheme.stats.readings import PairAgreement, agreement
 from napari_deepheme.taxonomy import known_classes
+
+if TYPE_CHECKING:
+    from napari_deepheme.stats.comparison import Line
+    from napari_deepheme.stats.readings import PairAgreement, Reading
 
 
 def agree(
     files: Annotated[
         list[Path],
         typer.Argument(
-            help="Counts of one slide: cells.csv, differential CSV, or a manual count (classes in the first "
-            "column, a reader in each other)."
+            help="Counts of one slide: analysis files, cells.csv, differential CSV, or a manual count "
+            "(classes in the first column, a reader in each other)."
         ),
     ],
     as_json: Annotated[
@@ -29,7 +31,9 @@ def agree(
     ] = False,
 ) -> None:
     """Compare counts of one slide: a model's, several readers', a manual count."""
-    result = agreement([reading for file in files for reading in read_readings(file)])
+    from napari_deepheme.stats.readings import agreement  # noqa: PLC0415  commands share no imports
+
+    result = agreement([reading for file in files for reading in _readings(file)])
     if as_json:
         print_json(result.to_json())
         return
@@ -38,6 +42,18 @@ def agree(
     if math.isfinite(result.fleiss_kappa):
         print_line(f"Fleiss' kappa of all readings, cell by cell: {result.fleiss_kappa:.3f}")
     print_line(RESEARCH_USE)
+
+
+def _readings(path: Path) -> tuple[Reading, ...]:
+    from napari_deepheme.given.counts import read_readings, reading_of_cells  # noqa: PLC0415
+
+    if not is_analysis(path):
+        return read_readings(path)
+    from napari_deepheme.export.table import cells_table  # noqa: PLC0415
+    from napari_deepheme.store import open_analysis  # noqa: PLC0415
+
+    with open_analysis(path) as file:
+        return (reading_of_cells(cells_table(file.analysis()), path),)
 
 
 def _print_pair(pair: PairAgreement) -> None:

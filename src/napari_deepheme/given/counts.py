@@ -31,7 +31,7 @@ def read_readings(path: Path) -> tuple[Reading, ...]:
     except (OSError, ValueError) as err:
         raise TableError(f"{path} cannot be read as a table ({err}); expected counts as CSV.") from err
     if {"cell_id", "label", "x_px", "y_px"} <= set(table):
-        return (_of_cells(table, path),)
+        return (reading_of_cells(table, path),)
     if {"class", "count"} <= set(table):
         return (Reading(path.stem, _counts(table["class"], table["count"], path)),)
     if table.shape[1] < 2 or table.empty:
@@ -44,7 +44,14 @@ def read_readings(path: Path) -> tuple[Reading, ...]:
     return tuple(Reading(f"{stem}{reader}", _counts(names, table[reader], path)) for reader in readers)
 
 
-def _of_cells(table: pd.DataFrame, path: Path) -> Reading:
+def reading_of_cells(table: pd.DataFrame, path: Path) -> Reading:
+    """The reading of a table of cells, with their places; ``path`` names it.
+
+    Raises
+    ------
+    TableError
+        A position is no number, or a label is of no known taxonomy.
+    """
     try:
         x, y = (pd.to_numeric(table[name]).round(_ROUND) for name in ("x_px", "y_px"))
     except ValueError as err:
