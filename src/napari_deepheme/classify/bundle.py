@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, AliasChoices, Field
 
@@ -16,6 +16,9 @@ from napari_deepheme.errors import BundleError
 from napari_deepheme.models.bundle import Channels, HashedFile, OpenBundle, Part, Spec, open_bundle
 from napari_deepheme.stats.assessment import ModelCalibration
 from napari_deepheme.taxonomy import Taxonomy, fault_of
+
+if TYPE_CHECKING:
+    from napari_deepheme.stats.calibration_set import CalibrationSet
 
 DEFAULT_BUNDLE = "pbc-11"
 
@@ -77,7 +80,9 @@ class BundleSpec(Spec):
     differently each time, and its probabilities are their mean. ``bf16`` says that calls stay the same in
     bfloat16, so that ``--precision auto`` may take it. ``class_prior`` is the share of each class among the
     training cells; None where it is not known, as in imported checkpoints: then the prior of a slide is not
-    matched. Bundles before version 6 of ``pbc-11`` call the two ``magnifications`` and ``mixture``.
+    matched. ``calibration_cells`` is a file of the cells it was calibrated on (see
+    :mod:`napari_deepheme.stats.calibration_set`). Bundles before version 6 of ``pbc-11`` call views and prior
+    ``magnifications`` and ``mixture``.
     """
 
     kind: Literal["classifier"] = "classifier"
@@ -98,6 +103,7 @@ class BundleSpec(Spec):
     review: Review
     conformal: Conformal
     ood: OutOfDistribution | None = None
+    calibration_cells: HashedFile | None = None
 
     @property
     def calibration(self) -> ModelCalibration:
@@ -114,8 +120,9 @@ class BundleSpec(Spec):
     def hashed(self) -> Iterator[tuple[str, str]]:
         """Names and hashes of the files it relies on."""
         yield from super().hashed()
-        if self.ood is not None:
-            yield self.ood.file, self.ood.sha256
+        for each in (self.ood, self.calibration_cells):
+            if each is not None:
+                yield each.file, each.sha256
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +143,14 @@ class NetworkFacts:
 
 
 Bundle = OpenBundle[BundleSpec]
+
+
+def calibration_cells(bundle: Bundle) -> CalibrationSet | None:
+    """The cells a model was calibrated on; None where the bundle does not hold them."""
+    from napari_deepheme.stats.calibration_set import CalibrationSet  # noqa: PLC0415  scipy is slow
+
+    entry = bundle.spec.calibration_cells
+    return None if entry is None else CalibrationSet.from_bytes(bundle.read(entry.file))
 
 
 def load_bundle(source: str | Path = DEFAULT_BUNDLE) -> Bundle:
