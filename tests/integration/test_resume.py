@@ -210,6 +210,12 @@ def test_the_command_line_keeps_shows_and_exports_an_analysis(
     again = pd.read_csv(back / "smear.cells.csv")
     np.testing.assert_allclose(again[["x_px", "y_px"]], ours[["x_px", "y_px"]], atol=0.01)
 
+    assert run(monkeypatch, capsys, "export", file, "--to", tmp_path / "report.html")[0] == 0
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert f"{report['counted']} cells counted of {report['cells']} found" in page
+    assert "Research use only" in page
+    assert page.count("data:image") > 3
+
     code, printed = run(monkeypatch, capsys, "export", file, "--to", tmp_path / "cells.docx")
     assert (code, ".parquet" in printed.err) == (2, True)
     code, printed = run(monkeypatch, capsys, *classify, "--no-store", "--json")
