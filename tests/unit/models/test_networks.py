@@ -125,9 +125,9 @@ def test_options_are_left_to_timm():
     body = build_body(Architecture(name="regnety_002", kwargs={"output_stride": 16}), CLASSES)
     assert type(body).__module__.startswith("timm.")
     with pytest.raises(
-        BundleError, match=r"cannot build regnety_002 with .*output_stride.*take these options out"
+        BundleError, match=r"cannot build regnety_002 with .*img_size.*take these options out"
     ):
-        build_body(Architecture(name="regnety_002", kwargs={"output_stride": 7}), CLASSES)
+        build_body(Architecture(name="regnety_002", kwargs={"img_size": 64}), CLASSES)
 
 
 def test_an_unknown_network_is_one_clear_sentence():
