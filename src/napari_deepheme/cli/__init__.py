@@ -15,7 +15,7 @@ from napari_deepheme.cli.analyses import differential, export
 from napari_deepheme.cli.demonstration import demo, synth
 from napari_deepheme.cli.evaluation import evaluate
 from napari_deepheme.cli.models import models
-from napari_deepheme.cli.printing import RESEARCH_USE, print_error
+from napari_deepheme.cli.printing import RESEARCH_USE, print_error, use_plain_streams
 from napari_deepheme.cli.slides import classify, info
 from napari_deepheme.cli.training import train, train_detector
 from napari_deepheme.errors import DeepHemeError
@@ -33,6 +33,7 @@ app.add_typer(models, name="models")
 
 def main() -> None:
     """Run the command line; a fault of the input is one line on stderr and exit code 2."""
+    use_plain_streams()
     try:
         app()
     except DeepHemeError as err:

@@ -19,6 +19,7 @@ from napari_deepheme.export.table import differential_of
 from napari_deepheme.given import read_cells
 from napari_deepheme.slide.reader import Slide, open_slide
 from napari_deepheme.store import AnalysisFile, continued, signature_of
+from napari_deepheme.tables import check_output
 
 
 def formats_named(formats: str) -> list[Format]:
@@ -63,6 +64,8 @@ class Classifying:
         start = time.perf_counter()
         with ExitStack() as opened:
             slide = opened.enter_context(open_slide(path, mpp=mpp))
+            for each in self._results(slide.info.path):
+                check_output(each)  # before hours of work depend on it
             options = self.options
             if cells is not None:
                 options = replace(options, cells=read_cells(cells, slide.info.mpp))
@@ -70,6 +73,11 @@ class Classifying:
             analysis = with_bar(analyse_with(self.engine, slide, options, file or Memory()))
         report = self._write(analysis, file, remarks)
         return report | {"seconds": round(time.perf_counter() - start, 2)}
+
+    def _results(self, slide: Path) -> list[Path]:
+        """Files of a slide: its cells in each format, and the differential."""
+        cells = [self.out / f"{slide.stem}.cells.{each}" for each in self.formats]
+        return [*cells, self.out / f"{slide.stem}.differential.csv"]
 
     def _file(
         self, slide: Slide, options: AnalysisOptions, opened: ExitStack
@@ -87,11 +95,10 @@ class Classifying:
         facts = analysis.facts
         path = facts.slide.path
         count = differential_of(analysis)
-        files = [self.out / f"{path.stem}.cells.{each}" for each in self.formats]
-        for each in files:
+        *tables, counts = files = self._results(path)
+        for each in tables:
             export_cells(analysis, each)
-        files.append(self.out / f"{path.stem}.differential.csv")
-        write_csv(count.table(), files[-1])
+        write_csv(count.table(), counts)
         for notice in (*remarks, *analysis.notices):
             print_warning(f"{path.name}: {notice.text}")
         if self.show:

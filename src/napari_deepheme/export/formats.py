@@ -12,9 +12,10 @@ from typing import IO, TYPE_CHECKING
 
 from napari_deepheme.analysis.result import Analysis
 from napari_deepheme.errors import OptionError
-from napari_deepheme.export.files import guarded, write_whole
+from napari_deepheme.export.files import guarded
 from napari_deepheme.export.table import PROBABILITY, table_parts
 from napari_deepheme.stats.assessment import AssessmentOptions
+from napari_deepheme.tables import write_whole
 from napari_deepheme.taxonomy import Taxonomy
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw
 
-from napari_deepheme.export.files import write_whole
 from napari_deepheme.slide.reader import Slide
+from napari_deepheme.tables import write_whole
 from napari_deepheme.taxonomy import Taxonomy
 
 if TYPE_CHECKING:

@@ -89,11 +89,20 @@ def _read_directory(file: SlideFile, kind: _Kind, at: int) -> list[int]:
         _check_count(file, code, value_type, count)
         if code == _SUBIFDS:
             further += _offsets(file, kind, count, value)
-    # Hamamatsu writes offsets of eight bytes where four are usual
-    wide = kind.first == 8 or (file.size - end >= 8 and any(tag[0] == _NDPI for tag in tags))
-    form = f"{kind.offset[0]}{'Q' if wide else 'I'}"
-    further.append(struct.unpack(form, file.read(end, struct.calcsize(form)))[0])
+    further.append(_next(file, kind, end, is_ndpi=any(tag[0] == _NDPI for tag in tags)))
     return further
+
+
+def _next(file: SlideFile, kind: _Kind, end: int, *, is_ndpi: bool) -> int:
+    """Where the directory after the one that ends at ``end`` lies."""
+    form, size = kind.offset, struct.calcsize(kind.offset)
+    if is_ndpi and size == 4 and end + 8 <= file.size:
+        # Hamamatsu writes eight bytes where four are usual; others that bear its tag do not
+        wide: int = struct.unpack(f"{form[0]}Q", file.read(end, 8))[0]
+        if wide < file.size:
+            return wide
+    narrow: int = struct.unpack(form, file.read(end, size))[0]
+    return narrow
 
 
 def _check_count(file: SlideFile, code: int, value_type: int, count: int) -> None:
