@@ -112,7 +112,7 @@ def test_a_table_is_read_as_a_spreadsheet_saves_it(tmp_path, text):
     assert np.array_equal(table["x_px"], [2.5, np.nan], equal_nan=True)
 
 
-@pytest.mark.parametrize("value", ["inf", "-inf", "1e999", "nan", "one", "9" * 400])
+@pytest.mark.parametrize("value", ["inf", "-inf", "1e999", "one", "9" * 400])
 def test_a_number_that_is_none_names_its_row(tmp_path, value):
     (tmp_path / "cells.csv").write_text(f"cell_id,x_px\n1,1\n2,{value}\n")
     with pytest.raises(TableError, match=r"in row 3, column x_px, is not a finite number"):

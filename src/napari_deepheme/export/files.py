@@ -85,7 +85,7 @@ def read_cells_csv(path: Path) -> pd.DataFrame:
     texts = {name: ours[name].map(_unguard) for name in TEXT_COLUMNS}
     shares = {
         name: pd.to_numeric(ours[name], errors="coerce").astype(float)
-        for name in ours
+        for name in map(str, ours.columns)
         if name.startswith(PROBABILITY)
     }
     return ours.assign(
