@@ -123,7 +123,7 @@ def _calibrate(
     found = _sampled(slide, detector, detector.detect(images, measured), samples)
     touching = crowding(found, slide.scale())
     spec, notices = engine.bundle.spec, list[Notice]()
-    matchable = options.match_stain and spec.stain is not None
+    matchable = options.match_stain and spec.matches_stain
     stain, prior = None, None
     if matchable or spec.class_prior is not None:
         pixels = _some_crops(slide, engine, found.yx)

@@ -80,15 +80,17 @@ class BundleSpec(Spec):
     differently each time, and its probabilities are their mean. ``bf16`` says that calls stay the same in
     bfloat16, so that ``--precision auto`` may take it. ``class_prior`` is the share of each class among the
     training cells; None where it is not known, as in imported checkpoints: then the prior of a slide is not
-    matched. ``calibration_cells`` is a file of the cells it was calibrated on (see
-    :mod:`napari_deepheme.stats.calibration_set`). Bundles before version 6 of ``pbc-11`` call views and prior
-    ``magnifications`` and ``mixture``.
+    matched. ``stain`` holds the colours of the training cells; with ``match_stain`` off a slide is shown in
+    its own, and only a person's labels may say that matching serves them better. ``calibration_cells`` is a
+    file of the cells it was calibrated on (see :mod:`napari_deepheme.stats.calibration_set`). Bundles before
+    version 6 of ``pbc-11`` call views and prior ``magnifications`` and ``mixture``.
     """
 
     kind: Literal["classifier"] = "classifier"
     head: Head
     input_px: InputSide
     stain: StainColours | None = None
+    match_stain: bool = True
     views: Annotated[
         Magnifications,
         Field(validation_alias=AliasChoices("views", "magnifications")),
@@ -116,6 +118,11 @@ class BundleSpec(Spec):
             ood_threshold=math.inf if self.ood is None else self.ood.threshold,
             class_prior=self.class_prior,
         )
+
+    @property
+    def matches_stain(self) -> bool:
+        """Whether a slide's colours are brought to the model's where nobody says otherwise."""
+        return self.match_stain and self.stain is not None
 
     def hashed(self) -> Iterator[tuple[str, str]]:
         """Names and hashes of the files it relies on."""

@@ -37,6 +37,13 @@ class OodReference:
         whitening, centres = zip(*pairs, strict=True)
         return cls(np.stack(whitening).astype(np.float32), np.stack(centres).astype(np.float32))
 
+    def joined(self, features: NDArray[np.float32], labels: NDArray[np.integer]) -> OodReference:
+        """With the class means of more cells, features (m, n, d) and classes (n,), in the same spread."""
+        classes = np.unique(labels)
+        means = np.stack([features[:, labels == k].mean(axis=1) for k in classes], axis=1)
+        more = np.einsum("mkd,mde->mke", means, self.whitening)
+        return OodReference(self.whitening, np.concatenate([self.centres, more], axis=1).astype(np.float32))
+
     def distance(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Distance (n,) of cells with features (m, n, d), in standard deviations a feature."""
         total = np.zeros(features.shape[1])

@@ -10,6 +10,7 @@ import sys
 
 import typer
 
+from napari_deepheme.cli.adaptation import adapt
 from napari_deepheme.cli.agreement import agree
 from napari_deepheme.cli.analyses import differential, export
 from napari_deepheme.cli.demonstration import demo, synth
@@ -26,7 +27,19 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, info, classify, differential, export, synth, train, train_detector, evaluate, agree):
+for command in (
+    demo,
+    info,
+    classify,
+    differential,
+    export,
+    synth,
+    train,
+    train_detector,
+    adapt,
+    evaluate,
+    agree,
+):
     app.command()(command)
 app.add_typer(models, name="models")
 

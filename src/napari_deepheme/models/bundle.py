@@ -111,8 +111,16 @@ class SelfTest(Part):
     expected: tuple[float, ...]
 
 
+class Parent(Part):
+    """The model that another was adapted from, and the hashes of its members."""
+
+    name: str
+    version: str
+    members: tuple[Sha256, ...]
+
+
 class Spec(Part):
-    """What ``bundle.json`` says of every kind of model."""
+    """What ``bundle.json`` says of every kind of model; ``parent`` where it was adapted from another."""
 
     format_version: Literal[1] = 1
     name: str
@@ -126,6 +134,7 @@ class Spec(Part):
     training: Training
     licence: str
     self_test: SelfTest
+    parent: Parent | None = None
 
     def hashed(self) -> Iterator[tuple[str, str]]:
         """Names and hashes of the files it relies on."""
