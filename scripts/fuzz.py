@@ -28,7 +28,7 @@ import tifffile
 from napari_deepheme.errors import DamagedTileError, DeepHemeError
 from napari_deepheme.slide import Slide, open_slide
 
-BATCH = 50
+BATCH = 100
 SECONDS, MEGABYTES = 20, 1500
 _ADDRESSES = 8 * 2**30
 CHECKED = {"deflate", "png"}
@@ -39,7 +39,7 @@ _ABSURD = (0, 1, 2, 255, 2**16 - 1, 2**31 - 1, 2**32 - 1)
 
 def picture(rng: random.Random) -> np.ndarray:
     """Smooth colours with noise, of any small size."""
-    height, width = rng.randrange(40, 700), rng.randrange(40, 700)
+    height, width = rng.randrange(40, 420), rng.randrange(40, 420)
     noise = np.random.default_rng(rng.randrange(2**32))
     coarse = noise.integers(40, 230, (height // 16 + 2, width // 16 + 2, 3))
     fine = coarse.repeat(16, 0).repeat(16, 1)[:height, :width] + noise.integers(-12, 12, (height, width, 3))
