@@ -51,6 +51,38 @@ _RATIOS = {
 }
 
 
+_ALWAYS = (
+    MethodNote(
+        "Corrected shares",
+        "The class prior that makes the slide's probabilities likeliest, with the classifier's error on "
+        "its calibration cells; the bootstrap draws cells of the slide and calibration cells anew. After "
+        "an audit: shares among a random sample within each called class that a person named.",
+        "π_j ← (1/n) Σ_i π_j p_ij/π⁰_j / Σ_l π_l p_il/π⁰_l",
+        "Saerens, Latinne & Decaestecker 2002; Tenenbein 1970; Zou, Huang & Zhang 2009",
+    ),
+    MethodNote(
+        "Uncertainty of a cell",
+        "Entropy of the calibrated mean of the ensemble's members, in nats.",
+        "H = −Σ p ln p",
+        "Depeweg et al. 2018, arXiv:1710.07283",
+    ),
+    MethodNote(
+        "Review threshold",
+        "Largest entropy up to which errors among accepted calibration cells stay at or below the risk, "
+        "with the given confidence; tested threshold by threshold.",
+        "",
+        "Angelopoulos et al. 2021, arXiv:2110.01052",
+    ),
+    MethodNote(
+        "Is this slide one of ours",
+        "Distances and entropies of the slide's cells ranked among calibration cells called the same, "
+        "against random exchanges.",
+        "",
+        "van Elteren 1960; Westfall & Young 1993",
+    ),
+)
+
+
 def method_notes(count: Differential) -> tuple[MethodNote, ...]:
     """The notes that belong to a differential, in the order of the report."""
     rule = count.options.rule
@@ -69,34 +101,4 @@ def method_notes(count: Differential) -> tuple[MethodNote, ...]:
                 "Kish 1965; Korn & Graubard 1998; Hesterberg 2015",
             )
         ]
-    return (
-        *notes,
-        MethodNote(
-            "Corrected shares",
-            "The class prior that makes the slide's probabilities likeliest, with the classifier's error on "
-            "its calibration cells; the bootstrap draws cells of the slide and calibration cells anew. After "
-            "an audit: shares among a random sample within each called class that a person named.",
-            "π_j ← (1/n) Σ_i π_j p_ij/π⁰_j / Σ_l π_l p_il/π⁰_l",
-            "Saerens, Latinne & Decaestecker 2002; Tenenbein 1970; Zou, Huang & Zhang 2009",
-        ),
-        MethodNote(
-            "Uncertainty of a cell",
-            "Entropy of the calibrated mean of the ensemble's members, in nats.",
-            "H = −Σ p ln p",
-            "Depeweg et al. 2018, arXiv:1710.07283",
-        ),
-        MethodNote(
-            "Review threshold",
-            "Largest entropy up to which errors among accepted calibration cells stay at or below the risk, "
-            "with the given confidence; tested threshold by threshold.",
-            "",
-            "Angelopoulos et al. 2021, arXiv:2110.01052",
-        ),
-        MethodNote(
-            "Is this slide one of ours",
-            "Distances and entropies of the slide's cells ranked among calibration cells called the same, "
-            "against random exchanges.",
-            "",
-            "van Elteren 1960; Westfall & Young 1993",
-        ),
-    )
+    return (*notes, *_ALWAYS)

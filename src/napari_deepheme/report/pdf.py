@@ -215,12 +215,9 @@ def _slide(report: SlideReport, styles: Mapping[str, ParagraphStyle]) -> list[Fl
     if report.overview is None:
         return []
     picture = overview_picture(report.overview.pixels, report.overview.fields)
-    caption = f"{len(report.overview.fields)} fields outlined"
-    return [
-        KeepTogether(
-            [_text("Slide", styles["h2"]), _picture(picture, _WIDTH), _text(caption, styles["small"])]
-        )
-    ]
+    n = len(report.overview.fields)
+    caption = [_text(f"{n} fields outlined", styles["small"])] if n else []
+    return [KeepTogether([_text("Slide", styles["h2"]), _picture(picture, _WIDTH), *caption])]
 
 
 def _review(report: SlideReport, styles: Mapping[str, ParagraphStyle]) -> list[Flowable]:
@@ -248,15 +245,18 @@ def _review(report: SlideReport, styles: Mapping[str, ParagraphStyle]) -> list[F
 
 
 def _gallery(report: SlideReport, styles: Mapping[str, ParagraphStyle]) -> list[Flowable]:
-    story: list[Flowable] = [_text("Cells", styles["h2"])] if report.gallery else []
-    for row in report.ordered_gallery:
+    story: list[Flowable] = []
+    for i, row in enumerate(report.ordered_gallery):
         kinds = (("surest", row.typical), ("most doubtful", row.doubtful))
         shown_kinds = [(title, crops[:_CROPS]) for title, crops in kinds if crops]
         titles = [_text(title, styles["small"]) for title, _ in shown_kinds]
         sets = [_crops(crops, styles["small"]) for _, crops in shown_kinds]
         name = Paragraph(f"<b>{escape(row.cell_class.name)}</b>", styles["text"])
         widths = [_WIDTH / 2] * len(sets)
-        story.append(KeepTogether([name, Table([titles, sets], widths, style=_PLAIN, hAlign="LEFT")]))
+        # the heading goes with the first class, or it may stand alone at the foot of a page
+        heading = [_text("Cells", styles["h2"])] if i == 0 else []
+        both = Table([titles, sets], widths, style=_PLAIN, hAlign="LEFT")
+        story.append(KeepTogether([*heading, name, both]))
     return story
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.proportion import confint_proportions_2indep
 
@@ -16,6 +16,7 @@ from napari_deepheme.stats.comparison import (
 )
 
 
+@settings(deadline=None)
 @given(st.integers(1, 400), st.integers(1, 400), st.integers(0, 400), st.integers(0, 400))
 def test_the_interval_of_a_difference_is_newcombes(n, m, a, b):
     a, b = min(a, n), min(b, m)
@@ -75,6 +76,7 @@ def test_one_wild_entry_moves_the_median_of_slopes_little():
     assert abs(deming(x, y).slope - 1) > 0.1
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 60), st.floats(0, 60)), min_size=4, max_size=15, unique=True))
 def test_turning_the_methods_over_turns_the_line_over(pairs):
     x, y = np.round(np.array(pairs).T, 2)

@@ -8,13 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_deepheme.errors import BundleError
+from napari_deepheme.stats.adjustment import confusion_of, expectation_maximisation, invert
 from napari_deepheme.stats.calibration_set import CalibrationSet
 from napari_deepheme.stats.quantify import (
     Method,
     QuantifyOptions,
-    confusion_of,
-    expectation_maximisation,
-    invert,
     quantify,
 )
 
