@@ -1,4 +1,4 @@
-"""How a model fares away from home: other backgrounds, another laboratory, cells it never saw.
+"""How a model fares in other laboratories: real ones, synthetic ones, and with cells it never saw.
 
 python -m benchmarks.transfer [MODEL] [DATA]      DATA is ../shared/data
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from benchmarks.laboratories import SEEDS, laboratory
 from napari_deepheme import load_bundle, open_slide
 from napari_deepheme.cells import Predictions
 from napari_deepheme.classify.bundle import BundleSpec
@@ -53,8 +54,10 @@ MIXTURES = {
     "even": dict.fromkeys(("M6", "M5", "M4", "M3", "M2", "EBO", "L2", "MO2", "E4", "B2"), 10),
 }
 FIGURES = "right", "miscounted", "of rare classes right"
+STAIN = {False: "as it is", True: "stain matched"}
 SLIDES, SAMPLE_CELLS, COUNTED, RARE = 20, 256, 500, 0.05
 GREY = 12  # the two backgrounds of the set: in one red is hardly brighter than blue
+EVERY = 10  # of the cells of pbc/val are shown in the synthetic laboratories
 
 
 def crops(rows: Iterable[tuple[Path, float, float]], mpp: float, spec: BundleSpec) -> np.ndarray:
@@ -149,31 +152,44 @@ def elsewhere(data: Path, ensemble: Ensemble) -> Predictions:
     images = crops(rows, 0.07, ensemble.spec)
     groups = [[codes.index(code) for code in group] for group in COARSE.values()]
     truth = np.array([list(COARSE).index(name) for name in classes])
-    nothing = ensemble.predict(images)
-    alone = []
-    for crop in images[:, None]:
-        ensemble.match_stain(crop)
-        alone.append(ensemble.predict(crop))
-    ensemble.match_stain(images)
-    found = ensemble.predict(images)
-    for name, each in (
-        ("as it is", nothing),
-        ("the stain of each field matched by itself", Predictions.concatenate(alone)),
-        ("stain matched", found),
-    ):
+    for matched in (False, True):
+        found = seen(ensemble, images, matched)
         # the coarse class with the most probability, and that of the call: neutrophils may be myelocytes
-        coarse = in_groups(each.mean, groups)
-        called = in_groups(np.eye(len(codes))[each.mean.argmax(1)], groups).argmax(1)
+        coarse = in_groups(found.mean, groups)
+        called = in_groups(np.eye(len(codes))[found.mean.argmax(1)], groups).argmax(1)
         ece = expected_calibration_error(coarse, truth)
         recall = ", ".join(
             f"{n[:3]} {np.mean(coarse[truth == i].argmax(1) == i):.2f}" for i, n in enumerate(COARSE)
         )
         more = f"by single calls {np.mean(called == truth):.3f}, ECE {ece:.3f}; {recall}"
-        show(f"fields/bccd, {name}", coarse.argmax(1) == truth, more)
+        show(f"fields/bccd, {STAIN[matched]}", coarse.argmax(1) == truth, more)
     learned = np.array(ensemble.spec.class_prior)
+    found = seen(ensemble, images, ensemble.spec.matches_stain)
     mixed = with_prior(found.mean, class_prior(found.mean, learned), learned)
-    show("fields/bccd, mixture matched, too", in_groups(mixed, groups).argmax(1) == truth)
+    show("fields/bccd, class prior matched, too", in_groups(mixed, groups).argmax(1) == truth)
     return found
+
+
+def seen(ensemble: Ensemble, images: np.ndarray, matched: bool) -> Predictions:
+    """Predictions for the cells of one slide, its stain matched or not."""
+    ensemble.match_stain(images if matched else images[:0])
+    return ensemble.predict(images)
+
+
+def synthetic(ensemble: Ensemble, cells: Patches) -> None:
+    """Cells of ``pbc/val`` as five synthetic laboratories show them."""
+    some = cells.take(np.arange(0, len(cells), EVERY))
+    source = some.crops(ensemble.spec.input_px)
+    shown = [laboratory(seed).crops(source) for seed in SEEDS]
+    for matched in (False, True):
+        found = [seen(ensemble, images, matched).mean for images in shown]
+        right = np.stack([each.argmax(1) == some.labels for each in found])
+        each = ", ".join(
+            f"{r.mean():.3f} (ECE {expected_calibration_error(f, some.labels):.3f})"
+            for r, f in zip(right, found, strict=True)
+        )
+        show(f"synthetic laboratories, {STAIN[matched]}", right.ravel(), each)
+    ensemble.match_stain(source[:0])
 
 
 def in_groups(probabilities: np.ndarray, groups: list[list[int]]) -> np.ndarray:
@@ -188,8 +204,7 @@ def unseen(data: Path, ensemble: Ensemble) -> Predictions:
     middle = (cells[["ymin", "xmin"]].to_numpy() + cells[["ymax", "xmax"]].to_numpy()) / 2
     rows = [(folder / name, *yx) for name, yx in zip(cells["image"], middle, strict=True)]
     images = crops(rows, 0.20, ensemble.spec)
-    ensemble.match_stain(images)
-    return ensemble.predict(images)
+    return seen(ensemble, images, ensemble.spec.matches_stain)
 
 
 def main() -> None:
@@ -198,6 +213,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as work:
         cells = home(data, ensemble, Path(work))
         known = backgrounds(ensemble, cells)
+        synthetic(ensemble, cells)
     mixtures(known, cells.labels, ensemble.spec)
     others = {"known classes, fields/bccd": elsewhere(data, ensemble), "plasma cells": unseen(data, ensemble)}
     for name, found in others.items():

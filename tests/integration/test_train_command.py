@@ -18,6 +18,7 @@ from napari_deepheme.classify.ensemble import Ensemble
 
 TINY = """
 architecture = { name = "test_resnet" }
+start = "scratch"
 cycles = 2
 epochs = 3
 batch_size = 12

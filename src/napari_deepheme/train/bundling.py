@@ -141,6 +141,7 @@ def make_ensemble(
         std=recipe.std,
         views=recipe.magnifications,
         stain=stain,
+        match_stain=recipe.match_stain,
         bf16=_bears_bf16(networks, facts, parts.calibration, measured),
         class_prior=tuple(prior.tolist()),
         taxonomy=taxonomy,

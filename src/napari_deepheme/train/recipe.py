@@ -57,6 +57,8 @@ class Recipe(BaseModel):
         Softmax with cross-entropy, or sigmoid with binary cross-entropy.
     input_px, mpp, mean, std
         Crops as the networks take them.
+    match_stain : bool
+        Whether the bundle brings a slide's stain to that of the training cells, or takes slides as they are.
     start : str
         ``scratch``, ``imagenet``, or a file of weights (``.safetensors``, ``.pth``).
     folds : int
@@ -94,6 +96,7 @@ class Recipe(BaseModel):
     std: Deviations
     magnifications: Magnifications = (1.0,)
     rare: dict[str, Annotated[float, Field(gt=0, lt=1)]] = {}
+    match_stain: bool = True
     start: str = Start.SCRATCH
     folds: Count = 1
     cycles: Count

@@ -50,6 +50,7 @@ def options(cells, tmp_path) -> TrainOptions:
 def tiny(**changes) -> Recipe:
     values = read_recipe("small").model_dump() | {
         "architecture": {"name": "test_resnet"},
+        "start": "scratch",
         "cycles": 2,
         "epochs": 2,
         "keep": "last",
