@@ -45,7 +45,8 @@ def test_a_folder_becomes_a_model_of_ones_own_that_says_what_it_is(
     assert document["after"]["accuracy"] >= document["before"]["accuracy"]
     assert any("by image" in warning for warning in document["warnings"])
     bundle = load_bundle(out)
-    assert Ensemble(bundle).predict(np.zeros((1, 96, 96, 3), np.uint8)).mean.shape == (1, 12)
+    members, _ = Ensemble(bundle).outputs(np.zeros((1, 96, 96, 3), np.uint8))
+    assert members.shape[1:] == (1, 12)
     assert run(monkeypatch, labels, "--model", toy_bundle_folder, "--out", out, "--mpp", 0.25) == 2
     assert "is there already" in capsys.readouterr().err
 

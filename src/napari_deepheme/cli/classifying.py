@@ -16,7 +16,7 @@ from napari_deepheme.errors import OptionError
 from napari_deepheme.export.files import write_csv
 from napari_deepheme.export.formats import Format, export_cells
 from napari_deepheme.export.table import differential_of
-from napari_deepheme.given import read_cells
+from napari_deepheme.given import check_on_slide, read_cells
 from napari_deepheme.slide.reader import Slide, open_slide
 from napari_deepheme.store import AnalysisFile, continued, signature_of
 from napari_deepheme.tables import check_output
@@ -59,7 +59,7 @@ class Classifying:
     fresh: bool
     show: bool
 
-    def run(self, path: Path, mpp: float | None, cells: Path | None) -> dict[str, object]:
+    def run(self, path: Path, mpp: float | None, cells: Path | None, roi: Path | None) -> dict[str, object]:
         """Classify one slide, write its tables, and give its entry of the JSON report."""
         start = time.perf_counter()
         with ExitStack() as opened:
@@ -67,6 +67,8 @@ class Classifying:
             for each in self._results(slide.info.path):
                 check_output(each)  # before hours of work depend on it
             options = self.options
+            if roi is not None:
+                check_on_slide(options.regions, slide.info.shape, roi)
             if cells is not None:
                 options = replace(options, cells=read_cells(cells, slide.info.mpp))
             file, remarks = self._file(slide, options, opened)

@@ -123,7 +123,7 @@ def classify(
     reports, failed = [], False
     for path in slides:
         try:
-            reports.append(task.run(path, mpp, cells))
+            reports.append(task.run(path, mpp, cells, roi))
         except DeepHemeError as err:
             # one unreadable slide does not cost the others
             print_error(err)
