@@ -24,8 +24,8 @@ _DEVICE_TIP = (
     "Where the networks run; auto takes a GPU if torch can use one. Choose cpu if its memory is in use."
 )
 _PRECISION_TIP = (
-    "Precision of the networks' arithmetic; auto takes bf16 where it is fast. Choose fp32 to get the same numbers "
-    "on every machine."
+    "Precision of the networks' arithmetic; auto takes bf16 where it is fast. Choose fp32 to get the same "
+    "numbers on every machine."
 )
 
 

@@ -26,8 +26,8 @@ class Saying:
 class Ledger:
     """The corrections of one analysis, oldest first.
 
-    What was said at once, such as a class given to ten cells, is undone at once. What was said before the file
-    was opened is undone one by one: the file does not keep what belonged together.
+    What was said at once, such as a class given to ten cells, is undone at once. What was said before the
+    file was opened is undone one by one: the file does not keep what belonged together.
 
     Parameters
     ----------

@@ -104,6 +104,18 @@ class Session:
         waiting = self.table["needs_review"] & (self.table["label_source"] == MODEL)
         return waiting.to_numpy(bool)
 
+    def progress(self) -> dict[str, tuple[int, int]]:
+        """Of each class in use: cells that a person settled, and those that still wait for one."""
+        table, waiting = self.table, self.to_review()
+        done = (table["label_source"] == PERSON).to_numpy(bool)
+        codes, names = pd.factorize(table["label"])
+        counts = (np.bincount(codes, each, minlength=len(names)) for each in (done, waiting))
+        return {str(n): (int(d), int(w)) for n, d, w in zip(names, *counts, strict=True)}
+
+    def ids_of(self, codes: Iterable[str]) -> Ids:
+        """Ids of the cells with these labels."""
+        return self.table["cell_id"].to_numpy(np.int64)[self.table["label"].isin(list(codes)).to_numpy()]
+
     def rows_of(self, ids: Iterable[int]) -> NDArray[np.intp]:
         """Rows of the table with these cells, in the table's order."""
         return np.flatnonzero(np.isin(self.table["cell_id"].to_numpy(), np.fromiter(ids, np.int64)))
@@ -178,7 +190,18 @@ class Session:
         self._renew(ids)
         return ids
 
+    def renew(self, analysis: Analysis) -> None:
+        """Take the analysis as a run left it, with all that was corrected meanwhile."""
+        if isinstance(self._source, AnalysisSource):
+            whole = analysis if self.file is not None else self._source.analysis
+            facts, units = analysis.facts, analysis.units
+            self._source.analysis = replace(whole, facts=facts, units=units, finished=analysis.finished)
+            self.table = self._source.rows(self.corrections, self.options)
+
     def _again(self, said: list[Correction]) -> list[Correction]:
+        for each in said:
+            if each.kind is CorrectionKind.ADD and each.yx is not None:
+                self._source.add(each.cell, each.yx)  # a file does not give what was taken back
         self._renew(np.array([each.cell for each in said], np.int64))
         return said
 
@@ -186,7 +209,7 @@ class Session:
         cells: list[int] = self._at(ids, "cell_id").tolist()
         return cells
 
-    def _at(self, ids: Iterable[int], column: str) -> pd.Series:  # type: ignore[type-arg]
+    def _at(self, ids: Iterable[int], column: str) -> pd.Series:
         return self.table[column].iloc[self.rows_of(ids)]
 
     def _renew(self, ids: Ids) -> None:
@@ -203,10 +226,17 @@ class Session:
             for name in _MOVED:
                 self.table.loc[rows[staying], name] = fresh[name].to_numpy()[order]
         if not staying.all():
-            self.table = self.table.drop(index=rows[~staying]).reset_index(drop=True)
+            kept = np.ones(len(self.table), bool)
+            kept[rows[~staying]] = False
+            self.table = self.table[kept].reset_index(drop=True)
         self._append(fresh[~np.isin(now, here)])
 
     def _append(self, rows: pd.DataFrame) -> None:
         if len(rows):
             parts = [self.table, rows] if len(self.table) else [rows]
-            self.table = pd.concat(parts, ignore_index=True)
+            table = pd.concat(parts, ignore_index=True)
+            # found cells first, then those added, each in the order they came: as the analysis has them
+            ids = table["cell_id"].to_numpy(np.int64)
+            order = np.lexsort((np.abs(ids), ids < 0))
+            in_order = np.array_equal(order, np.arange(len(ids)))
+            self.table = table if in_order else table.iloc[order].reset_index(drop=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari.layers import Image
-from qtpy.QtCore import Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QSignalBlocker, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QGridLayout, QHBoxLayout, QWidget
 
 from napari_deepheme.errors import DeepHemeError
@@ -38,8 +38,10 @@ class SlideBox(QWidget):
         super().__init__()
         self._viewer = viewer
         self.combo = tip(QComboBox(), "The slide to classify: an image layer that was opened from a file.")
+        self.combo.setAccessibleName("Slide")
+        self.setFocusProxy(self.combo)
         self.combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.open_button = button("Open…", "Open a slide lazily, at its true scale in µm.", self._open)
+        self.open_button = button("&Open…", "Open a slide lazily, at its true scale in µm.", self._open)
         self.format_line = label()
         self.mpp_line = label()
         self.edit_button = button(
@@ -49,9 +51,17 @@ class SlideBox(QWidget):
             self._start_edit,
         )
         self._editor = QWidget()
-        self.mpp_spin = tip(QDoubleSpinBox(), "µm per pixel at full resolution: 0.25 for a typical 40× scan.")
+        self.mpp_spin = tip(
+            QDoubleSpinBox(), "µm per pixel at full resolution: 0.25 for a typical 40× scan. Enter takes it."
+        )
         self._lay_out()
         self.combo.currentIndexChanged.connect(self._on_choice)
+        self._typed = False
+        self.mpp_spin.setKeyboardTracking(False)
+        self.mpp_spin.valueChanged.connect(self._on_typed)
+        self.mpp_spin.editingFinished.connect(self._take_typed)
+        if (line := self.mpp_spin.lineEdit()) is not None:
+            line.returnPressed.connect(self.apply_mpp)
         for name in ("inserted", "removed", "reordered", "renamed"):
             getattr(viewer.layers.events, name).connect(self.refresh)
         self.refresh()
@@ -86,6 +96,7 @@ class SlideBox(QWidget):
 
     def apply_mpp(self) -> None:
         """Take the µm/px in the box as the slide's."""
+        self._typed = False
         if self.layer is not None:
             set_mpp(self._viewer, self.layer, self.mpp_spin.value())
             self._viewer.reset_view()
@@ -126,9 +137,19 @@ class SlideBox(QWidget):
         self.mpp_line.setText(second)
         self.mpp_line.setVisible(bool(second))
         mpp = mpp_of(layer) if layer is not None else None
-        self.mpp_spin.setValue(mpp[0] if mpp else _TYPICAL_MPP)
+        with QSignalBlocker(self.mpp_spin):
+            self.mpp_spin.setValue(mpp[0] if mpp else _TYPICAL_MPP)
+        self._typed = False
         self._editor.setVisible(layer is not None and lacks_mpp(layer))
         self.changed.emit()
+
+    def _on_typed(self) -> None:
+        self._typed = True
+
+    def _take_typed(self) -> None:
+        """What was typed counts once another control is used, without a click on “Use this”."""
+        if self._typed:
+            self.apply_mpp()
 
     def _start_edit(self) -> None:
         if self._editor.isVisible():

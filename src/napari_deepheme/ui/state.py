@@ -101,9 +101,11 @@ class ViewerState:
         self._sessions: list[Session] = []
         self._session: Session | None = None
         self._run: Running | None = None
-        self._selection, self._current = _NOTHING, None
-        self._current: int | None
+        self._selection: Ids = _NOTHING
+        self._current: int | None = None
         self._filters = Filters()
+        self.watched = 0
+        """How many docks show how a run goes; with none, what went wrong is said in a message."""
         self.outcome = ""
         """What the last run came to, for a person."""
 
@@ -198,6 +200,11 @@ class ViewerState:
         ids = session.extend(part)
         if session is self._session and len(ids):
             self.cells_changed.emit(ids)
+
+    def renew(self, session: Session, analysis: Analysis) -> None:
+        """Take an analysis as a run left it."""
+        session.renew(analysis)
+        self.open(session)
 
     # what a person does to cells
 
