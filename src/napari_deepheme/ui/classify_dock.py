@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QEvent
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QFormLayout, QProgressBar, QSpinBox, QWidget
 
 from napari_deepheme.analysis.options import AnalysisOptions
@@ -65,7 +66,7 @@ class ClassifyDock(QWidget):
         self.bar = QProgressBar()
         self.progress_line = label()
         self.status = label()
-        self._showed_run = False
+        self._showed_run = self._closes_with_window = False
         self._lay_out()
         self.slide_box.changed.connect(self._on_slide)
         self.model_box.changed.connect(self._update_controls)
@@ -205,6 +206,14 @@ class ClassifyDock(QWidget):
             layout.addWidget(widget)
         layout.addStretch(1)
         layout.addWidget(label(RESEARCH_USE))
+
+    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name
+        """Close the files, and end the run, with the window."""
+        super().showEvent(event)
+        window = self.window()
+        if window is not None and window is not self and not self._closes_with_window:
+            self._closes_with_window = True
+            window.destroyed.connect(self.state.close)
 
     def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802 - Qt's name
         """Let go of the viewer when napari takes the dock out of its window; a run goes on."""

@@ -21,7 +21,7 @@ _SHOW_EVERY_MS = 250
 _STEPS = 100
 
 _ending: set[Runner] = set()
-"""Runs that ended for the window, with their threads in the last step; a new one of the viewer waits for it."""
+"""Runs that ended for the window, with their threads in the last step; a new one waits for them."""
 
 
 class Runner(QObject):
@@ -59,6 +59,10 @@ class Runner(QObject):
         if self.state.run is self:
             outcome = self.task.cancelled()
             self._end(outcome)
+
+    def abandon(self) -> None:
+        """Stop and show nothing: the window is closing."""
+        self._stop()
 
     def _begin(self) -> None:
         if self.state.run is not self:
@@ -109,6 +113,10 @@ class Runner(QObject):
         self.failed.emit(err)
 
     def _end(self, outcome: str) -> None:
+        self._stop()
+        self.state.run_is(None, outcome)
+
+    def _stop(self) -> None:
         self._timer.stop()
         if self._bar is not None:
             self._bar.close()
@@ -116,7 +124,6 @@ class Runner(QObject):
         if self._run is not None:
             _ending.add(self)
             self._run.cancel()
-        self.state.run_is(None, outcome)
 
     def _on_ended(self) -> None:
         _ending.discard(self)

@@ -8,63 +8,30 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from napari.layers import Image
-from numpy.typing import NDArray
 from psygnal import Signal
 
 from napari_deepheme.analysis.corrections import Correction, CorrectionKind
 from napari_deepheme.analysis.result import Analysis
-from napari_deepheme.jobs import Progress
 from napari_deepheme.stats.assessment import AssessmentOptions
 from napari_deepheme.store.analysis_file import AnalysisFile
 from napari_deepheme.taxonomy import Taxonomy
 from napari_deepheme.ui.ledger import Position
+from napari_deepheme.ui.running import Running
+from napari_deepheme.ui.selecting import Filters, Ids, Selecting, as_ids
 from napari_deepheme.ui.session import Session
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-Ids = NDArray[np.int64]
-_NOTHING: Ids = np.zeros(0, np.int64)
+__all__ = ["Filters", "Ids", "Running", "ViewerState", "state_of"]
 
 
-class Running(Protocol):
-    """A run under way."""
-
-    @property
-    def progress(self) -> Progress:
-        """How far it is."""
-        ...
-
-    @property
-    def line(self) -> str:
-        """The same for a person."""
-        ...
-
-    def cancel(self) -> None:
-        """Stop it; what was found stays."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Filters:
-    """Which cells are shown.
-
-    Attributes
-    ----------
-    hidden : frozenset of str
-        Codes of classes that are not shown on the slide.
-    """
-
-    hidden: frozenset[str] = frozenset()
-
-
-class ViewerState:
+class ViewerState(Selecting):
     """The state of one viewer; get it by :func:`state_of`.
 
     Signals
@@ -90,20 +57,16 @@ class ViewerState:
     analysis_changed = Signal()
     assessment_changed = Signal()
     cells_changed = Signal(object)
-    selection_changed = Signal()
-    filters_changed = Signal()
     run_changed = Signal()
     said = Signal(str)
 
     def __init__(self, viewer: ViewerModel) -> None:
+        super().__init__()
         self._viewer = weakref.ref(viewer)
         self._slide: Image | None = None
         self._sessions: list[Session] = []
         self._session: Session | None = None
         self._run: Running | None = None
-        self._selection: Ids = _NOTHING
-        self._current: int | None = None
-        self._filters = Filters()
         self.watched = 0
         """How many docks show how a run goes; with none, what went wrong is said in a message."""
         self.outcome = ""
@@ -180,7 +143,7 @@ class ViewerState:
             self._sessions.append(session)
         if session is not self._session:
             self._session = session
-            self._selection, self._current = _NOTHING, None
+            self._select_nothing()
         self.analysis_changed.emit()
         self.selection_changed.emit()
 
@@ -191,7 +154,7 @@ class ViewerState:
             session.close()
         if session is self._session:
             self._session = self._sessions[-1] if self._sessions else None
-            self._selection, self._current = _NOTHING, None
+            self._select_nothing()
             self.analysis_changed.emit()
             self.selection_changed.emit()
 
@@ -211,13 +174,13 @@ class ViewerState:
     def relabel(self, ids: Iterable[int], code: str) -> None:
         """Give cells a class."""
         session = self._in_hand()
-        ids = _array(ids)
+        ids = as_ids(ids)
         before = session.label_of(int(ids[0])) if len(ids) == 1 else f"{len(ids)} cells"
         self._changed(session.relabel(ids, code), f"{before} → {code}")
 
     def accept(self, ids: Iterable[int]) -> None:
         """Settle cells with the class each has."""
-        done = self._in_hand().accept(_array(ids))
+        done = self._in_hand().accept(as_ids(ids))
         self._changed(done, f"accepted: {self._names(done)}")
 
     def move(self, cell: int, yx: Position) -> None:
@@ -226,7 +189,7 @@ class ViewerState:
 
     def delete(self, ids: Iterable[int]) -> None:
         """Say that these are no cells."""
-        done = self._in_hand().delete(_array(ids))
+        done = self._in_hand().delete(as_ids(ids))
         self._keep_present()
         self._changed(done, f"no cell: {done[0]}" if len(done) == 1 else f"no cells: {len(done)}")
 
@@ -244,43 +207,6 @@ class ViewerState:
         """Say again what was taken back last; whether there was anything."""
         return self._took_back(self._in_hand().redo(), "done again")
 
-    # selection and filters
-
-    @property
-    def selection(self) -> Ids:
-        """Ids of the selected cells."""
-        return self._selection
-
-    @property
-    def current(self) -> int | None:
-        """Id of the cell that keys and camera are about."""
-        return self._current
-
-    def select(self, ids: Iterable[int], current: int | None = None) -> None:
-        """Select cells; the current one is the first of them unless another is named."""
-        chosen = _array(ids)
-        if current is None and len(chosen):
-            current = int(chosen[0])
-        if np.array_equal(chosen, self._selection) and current == self._current:
-            return
-        self._selection, self._current = chosen, current
-        self.selection_changed.emit()
-
-    @property
-    def filters(self) -> Filters:
-        """Which cells are shown."""
-        return self._filters
-
-    @filters.setter
-    def filters(self, filters: Filters) -> None:
-        if filters != self._filters:
-            self._filters = filters
-            self.filters_changed.emit()
-
-    def hide(self, codes: Iterable[str]) -> None:
-        """Hide the cells of these classes on the slide, and of no others."""
-        self.filters = replace(self._filters, hidden=frozenset(codes))
-
     # the run
 
     @property
@@ -294,9 +220,10 @@ class ViewerState:
         self.run_changed.emit()
 
     def close(self) -> None:
-        """Stop the run and close the files."""
-        if self._run is not None:
-            self._run.cancel()
+        """Stop the run and close the files; what was found and corrected is in them."""
+        run, self._run = self._run, None
+        if run is not None:
+            run.abandon()
         for session in self._sessions:
             session.close()
         self._sessions.clear()
@@ -322,17 +249,8 @@ class ViewerState:
         first = said[0]
         name = f"{first.kind} {first.label}".strip() if first.kind is not CorrectionKind.UNDO else "undo"
         line = name if len(said) == 1 else f"{name} of {len(said)} cells"
-        self._changed(_array(each.cell for each in said), f"{what}: {line}")
+        self._changed(as_ids(each.cell for each in said), f"{what}: {line}")
         return True
-
-    def _keep_present(self) -> None:
-        """Select no cell that is not in the table any more."""
-        if not len(self._selection):
-            return
-        there = np.isin(self._selection, self.table["cell_id"].to_numpy())
-        if not there.all():
-            left = self._selection[there]
-            self.select(left, self._current if self._current in left else None)
 
 
 _states: dict[int, ViewerState] = {}
@@ -345,7 +263,3 @@ def state_of(viewer: ViewerModel) -> ViewerState:
         state = _states[id(viewer)] = ViewerState(viewer)
         weakref.finalize(viewer, _states.pop, id(viewer), None)
     return state
-
-
-def _array(ids: Iterable[int]) -> Ids:
-    return np.asarray(ids if isinstance(ids, np.ndarray) else list(ids), np.int64)

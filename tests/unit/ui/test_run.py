@@ -67,7 +67,7 @@ def test_the_layer_ends_as_the_analysis_and_is_kept_beside_the_slide(
     own_viewer, own_smear, toy_bundle, toy_bundle_folder
 ):
     asked = request(own_smear, toy_bundle_folder)
-    analysis, text = classify(own_viewer, asked)
+    _, text = classify(own_viewer, asked)
     (layer,) = (layer for layer in own_viewer.layers if is_cells(layer))
     with open_slide(own_smear) as slide:
         alone = drain(analyse(slide, toy_bundle, AnalysisOptions(target_cells=0)))
