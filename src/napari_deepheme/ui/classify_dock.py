@@ -73,7 +73,9 @@ class ClassifyDock(QWidget):
         self.cells_box.changed.connect(self._update_controls)
         for box in (self.slide_box, self.model_box, self.earlier_button):
             box.failed.connect(self._say_error)
-        self._update_controls()
+        if self.state.slide in viewer.layers:
+            self.slide_box.combo.choose(self.state.slide)
+        self._on_slide()
         self._release = self._to_release()
         self._show_run()
 
