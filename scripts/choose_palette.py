@@ -51,7 +51,7 @@ GROUPS = {
     "monocytic": (Hues(("MO1", "MO2"), (180, 225), (18, 60)),),
     "lymphoid": (Hues(("L0", "LYI", "L1", "L2", "L3", "HAC"), (126, 165), (28, 85)),),
     "plasma": (Hues(("L4",), (96, 122), (40, 95)),),
-    "erythroid": (Hues(("ER1", "ER2", "ER3", "ER4", "ER5", "ER6"), (5, 40), (14, 90)),),
+    "erythroid": (Hues(("ER1", "ER2", "ER3", "ER4", "ER5", "ER6"), (5, 40), (27, 90)),),
     "other": (
         Hues(("U1", "KSC", "NIF"), (0, 360), (0, 8)),
         Hues(("PL1", "PL2", "PL3", "PL4", "OTH"), (78, 98), (10, 75)),
@@ -78,9 +78,7 @@ class Candidates:
             np.arange(LIGHTNESS[0], LIGHTNESS[1] + 1, 3), np.arange(0, 96, 9), np.arange(0, 360, 8)
         )
         angle = np.deg2rad(hue.ravel())
-        lab = np.stack(
-            [lightness.ravel(), chroma.ravel() * np.cos(angle), chroma.ravel() * np.sin(angle)], 1
-        )
+        lab = np.stack([lightness.ravel(), chroma.ravel() * np.cos(angle), chroma.ravel() * np.sin(angle)], 1)
         rgb = lab2rgb(lab)
         inside = deltaE_ciede2000(rgb2lab(rgb), lab) < 0.5  # outside sRGB it is clipped, and moves
         self.rgb = np.unique(np.round(rgb[inside] * 255).astype(np.uint8), axis=0)
@@ -136,7 +134,7 @@ class Search:
         light = self.candidates.lab[now, 0]
         flat = np.maximum(RISE - (light[self.older] - light[self.younger]), 0) ** 2
         vivid = np.hypot(*self.candidates.lab[now, 1:].T).sum()
-        return float(short.sum() + 0.1 * alike.sum() + 0.3 * flat.sum() - 0.002 * vivid)
+        return float(short.sum() + 0.1 * alike.sum() + 0.3 * flat.sum() - 0.008 * vivid)
 
     def run(self) -> NDArray[np.intp]:
         """The best found."""
@@ -171,14 +169,18 @@ def main() -> None:
     search = Search(Candidates(), seed=0)
     best = search.run()
     rgb = search.candidates.rgb[best]
-    colours = {code: "#{:02x}{:02x}{:02x}".format(*each) for code, each in zip(search.codes, rgb, strict=True)}
+    colours = {
+        code: "#{:02x}{:02x}{:02x}".format(*each) for code, each in zip(search.codes, rgb, strict=True)
+    }
     # the same cells under the names of other sets
     colours |= {"EBO": colours["ER3"], "EOS": colours["E4"], "ABE": colours["E1"]}
     colours |= {"U2": colours["NIF"], "UL": colours["KSC"], "U3": colours["OTH"]}
     for code, colour in colours.items():
         print(code, colour)
     distance, one, other = search.least_apart(best)
-    print(f"{len(search.candidates.rgb)} candidates; the least apart of two lineages: {distance:.1f}, {one} and {other}")
+    print(
+        f"{len(search.candidates.rgb)} candidates; the least apart of two lineages: {distance:.1f}, {one} and {other}"
+    )
     if "--write" in sys.argv[1:]:
         TAXONOMY.write_text(put_into(TAXONOMY.read_text(encoding="utf-8"), colours), encoding="utf-8")
 

@@ -52,8 +52,8 @@ class CropReader:
     ----------
     open_file : callable
         Opens the slide; called once, on the reader's thread, when the first crop is asked for.
-    mpp : float or None
-        µm/px of the crops; None for the slide's own pixels.
+    downsample : tuple of float
+        Distance (y, x) of the crops' pixels, level-0 pixels.
     on_ready : callable
         Told of each crop that was read, on the reader's thread.
     max_bytes : int
@@ -63,11 +63,12 @@ class CropReader:
     def __init__(
         self,
         open_file: Callable[[], Slide],
-        mpp: float | None,
+        downsample: tuple[float, float],
         on_ready: Callable[[CropRequest], object],
         max_bytes: int = MAX_BYTES,
     ) -> None:
-        self._open, self._mpp, self._on_ready, self._max_bytes = open_file, mpp, on_ready, max_bytes
+        self._open, self._downsample = open_file, downsample
+        self._on_ready, self._max_bytes = on_ready, max_bytes
         self._changed = Condition()
         self._waiting: OrderedDict[CropRequest, None] = OrderedDict()
         self._kept: OrderedDict[CropRequest, Crop] = OrderedDict()
@@ -135,9 +136,7 @@ class CropReader:
     def _read(self, slide: Slide, request: CropRequest) -> Crop:
         centre, shape = (request.y, request.x), (request.side, request.side)
         try:
-            if self._mpp is None or slide.info.mpp is None:
-                return slide.read_downsampled(centre, shape, (1.0, 1.0))
-            return slide.read(centre, shape, self._mpp)
+            return slide.read_downsampled(centre, shape, self._downsample)
         except DeepHemeError as err:
             return err
 

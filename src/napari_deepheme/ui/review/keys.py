@@ -145,7 +145,7 @@ def _read(path: Path) -> dict[str, dict[str, str]]:
         return TypeAdapter(dict[str, dict[str, str]]).validate_python(values)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValidationError) as err:
         raise OptionError(
-            f"{path}: expected a table for each taxonomy with lines such as 1 = \"M1\" ({_first(err)}); "
+            f'{path}: expected a table for each taxonomy with lines such as 1 = "M1" ({_first(err)}); '
             "correct it or delete it, then the default keys are used."
         ) from err
 

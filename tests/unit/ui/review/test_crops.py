@@ -19,9 +19,9 @@ PATIENCE = 60
 def made():
     readers = []
 
-    def make(open_file, mpp=0.25, max_bytes=2**20):
+    def make(open_file, downsample=(1.0, 1.0), max_bytes=2**20):
         ready = Queue()
-        readers.append(CropReader(open_file, mpp, ready.put, max_bytes))
+        readers.append(CropReader(open_file, downsample, ready.put, max_bytes))
         return readers[-1], ready
 
     yield make

@@ -51,9 +51,7 @@ def test_a_point_in_a_tile_finds_it_and_a_heading_finds_none(grid):
 @given(grids, st.integers(-20, 300), st.integers(1, 100))
 def test_what_is_between_two_heights(grid, top, size):
     bottom = top + size
-    wanted = [
-        i for i in range(grid.count) if grid.place(i)[1] < bottom and grid.place(i)[1] + TILE[1] > top
-    ]
+    wanted = [i for i in range(grid.count) if grid.place(i)[1] < bottom and grid.place(i)[1] + TILE[1] > top]
     assert list(grid.between(top, bottom)) == wanted
     headings = [
         g

@@ -43,12 +43,16 @@ def test_classes_the_model_does_not_know_are_offered_but_none_twice():
 def test_hemelabels_keys():
     rows = {"M1 M2 M3 M4 M5 M6": "123456", "E1 E4 B1 B2 MO1 MO2": "qwerty", "L0 L1 L2 L3 L4": "asdfg"}
     rows |= {"ER1 ER2 ER3 ER4 ER5 ER6": "zxcvbn", "PL1 PL2 PL3 PL4": "m,./", "U1 U2 U3 U4 UL": "7890u"}
-    assert {key: code for codes, keys in rows.items() for code, key in zip(codes.split(), keys, strict=True)} == HEMELABEL
+    assert {
+        key: code for codes, keys in rows.items() for code, key in zip(codes.split(), keys, strict=True)
+    } == HEMELABEL
 
 
 def test_a_key_that_is_taken_is_refused_in_a_sentence():
     keys = ClassKeys({"1": "M1", "2": "M2"})
-    with pytest.raises(OptionError, match=r"'2' already means M2; give M2 another key first, or choose one of 3 4"):
+    with pytest.raises(
+        OptionError, match=r"'2' already means M2; give M2 another key first, or choose one of 3 4"
+    ):
         keys.with_key("2", "M1")
     assert keys.with_key("Q", "M1").codes == {"2": "M2", "q": "M1"}
     assert keys.with_key("1", "M1").codes == keys.codes
