@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +21,7 @@ from napari_deepheme.analysis.corrections import Correction, CorrectionKind, hol
 from napari_deepheme.analysis.result import Analysis, Facts, Notice, Positions, UnitResult
 from napari_deepheme.cells import RawOutputs
 from napari_deepheme.errors import AnalysisFileError
+from napari_deepheme.stats.assessment import AssessmentOptions
 from napari_deepheme.store.codec import Values, decoded, encoded, encoded_options, notices_json
 from napari_deepheme.store.rows import (
     correction_row,
@@ -207,6 +209,21 @@ class AnalysisFile:
                 (cell, raw.members[:, 0].tobytes(), float(raw.distance[0])),
             )
 
+    def keep(self, said: Sequence[Correction]) -> None:
+        """Append corrections as they are, all or none; their ids must follow those that are there."""
+        with self._writing() as connection:
+            connection.executemany(
+                "INSERT INTO corrections VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [correction_row(each) for each in said],
+            )
+
+    def assess_by(self, options: AssessmentOptions) -> None:
+        """Keep the choices that can be changed after a run, so that the file opens with the same numbers."""
+        facts = self.facts()
+        if facts is not None:
+            with self._writing():
+                self._set(encoded_options(replace(facts.options, assessment=options)))
+
     def corrections(self) -> tuple[Correction, ...]:
         """What people said, oldest first."""
         with self._reading():
@@ -225,7 +242,7 @@ class AnalysisFile:
     ) -> Correction:
         (last,) = connection.execute("SELECT coalesce(max(id), 0) FROM corrections").fetchone()
         when = datetime.now(UTC).isoformat(timespec="seconds")
-        said = Correction(last + 1, kind, cell, who or _person(), when, yx, label, undoes)
+        said = Correction(last + 1, kind, cell, who or person(), when, yx, label, undoes)
         connection.execute("INSERT INTO corrections VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", correction_row(said))
         return said
 
@@ -388,7 +405,8 @@ def _check(connection: sqlite3.Connection, path: Path, *, writable: bool) -> Non
         upgrade(connection, version)
 
 
-def _person() -> str:
+def person() -> str:
+    """Name of the person at the machine, as the system knows it."""
     try:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):

@@ -13,19 +13,19 @@ from napari_deepheme.models.device import Device, Precision
 from napari_deepheme.ui.widgets import tip
 
 _STAIN_TIP = (
-    "Show the cells to the model in the colours of its training cells, measured on cells from all over the slide. "
-    "Switch it off to see what the slide's own colours give: in another laboratory mostly worse calls."
+    "Show the cells to the model in the colours of its training cells, measured on cells from all over the "
+    "slide. Switch it off to see what the slide's own colours give: in another laboratory mostly worse calls."
 )
 _PRIOR_TIP = (
-    "Use how often each class occurs on the slide, estimated on cells from all over it, in calls. Switch it off "
-    "where finding cells of rare classes matters more than the count."
+    "Use how often each class occurs on the slide, estimated on cells from all over it, in calls. Switch it "
+    "off where finding cells of rare classes matters more than the count."
 )
 _DEVICE_TIP = (
     "Where the networks run; auto takes a GPU if torch can use one. Choose cpu if its memory is in use."
 )
 _PRECISION_TIP = (
-    "Precision of the networks' arithmetic; auto takes bf16 where it is fast. Choose fp32 to get the same numbers on "
-    "every machine."
+    "Precision of the networks' arithmetic; auto takes bf16 where it is fast. Choose fp32 to get the same numbers "
+    "on every machine."
 )
 
 

@@ -56,6 +56,11 @@ class Origin:
         return {KEY: asdict(self) | {"rule": RULE}}
 
 
+def matched(stain: bool, prior: bool) -> tuple[str, ...]:
+    """What the calls were matched to, as a person calls it."""
+    return tuple(what for what, is_so in (("stain", stain), ("class prior", prior)) if is_so)
+
+
 def origin_of(layer: Layer) -> Origin:
     """Read back what :meth:`Origin.metadata` wrote."""
     said = layer.metadata[KEY]
