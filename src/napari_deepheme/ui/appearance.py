@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -61,20 +62,26 @@ class ZoomFollower:
     """Restyles the cells layers of a viewer as one zooms; :meth:`stop` lets go of the viewer."""
 
     def __init__(self, viewer: ViewerModel) -> None:
-        self._viewer = viewer
+        self._viewer = weakref.ref(viewer)  # the view of the cells outlives no viewer
         viewer.scene.camera.events.zoom.connect(self.restyle_all)
         viewer.layers.events.inserted.connect(self.restyle_all)
         self.restyle_all()
 
     def restyle_all(self, event: object = None) -> None:  # noqa: ARG002 - napari passes its event
         """Give every cells layer the look for the present zoom."""
-        for layer in self._viewer.layers:
+        viewer = self._viewer()
+        if viewer is None:
+            return
+        zoom = viewer.scene.camera.zoom
+        for layer in viewer.layers:
             if is_cells(layer):
-                restyle(layer, self._viewer.scene.camera.zoom)
+                restyle(layer, zoom)
             elif isinstance(layer, Shapes) and FIELDS_KEY in layer.metadata:
-                restyle_fields(layer, self._viewer.scene.camera.zoom)
+                restyle_fields(layer, zoom)
 
     def stop(self) -> None:
         """Follow no longer."""
-        self._viewer.scene.camera.events.zoom.disconnect(self.restyle_all)
-        self._viewer.layers.events.inserted.disconnect(self.restyle_all)
+        viewer = self._viewer()
+        if viewer is not None:
+            viewer.scene.camera.events.zoom.disconnect(self.restyle_all)
+            viewer.layers.events.inserted.disconnect(self.restyle_all)

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from napari.layers import Image, Layer, Points
+from napari.utils.notifications import show_warning
+from numpy.typing import NDArray
 
 from napari_deepheme.store.analysis_file import open_analysis
 from napari_deepheme.ui.appearance import ZoomFollower
@@ -30,7 +32,7 @@ from napari_deepheme.ui.layers import (
 )
 from napari_deepheme.ui.session import Session
 from napari_deepheme.ui.slides import slide_layers, slide_path
-from napari_deepheme.ui.state import Ids, ViewerState, state_of
+from napari_deepheme.ui.state import Ids, ViewerState, state_of, unwrapped
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -45,6 +47,7 @@ class CellsView:
         self.state = state
         self._layers: list[tuple[Session, Points]] = []
         self._busy = False
+        self._labels: NDArray[np.integer] = np.zeros(0, np.int8)  # of the layer in hand, as we left them
         viewer = state.viewer
         self._follower = ZoomFollower(viewer)
         state.analysis_changed.connect(self._show)
@@ -84,7 +87,7 @@ class CellsView:
     def take_edits(self) -> None:
         """Make corrections of labels that were changed in napari's features table, which tells nobody."""
         layer, session = self.layer_of(self.state.session), self.state.session
-        if layer is None or session is None or self._busy:
+        if layer is None or session is None or self._busy or np.array_equal(_codes(layer), self._labels):
             return
         labels = layer.features["label"].astype(object).fillna("").to_numpy(object)
         table = session.table
@@ -112,6 +115,7 @@ class CellsView:
                 self._make(session)
             else:
                 fill_cells(layer, session.table, session.origin, session.taxonomy)
+                layer.metadata[ANALYSIS] = str(session.file.path) if session.file is not None else None
         self._hide()
 
     def _make(self, session: Session) -> None:
@@ -155,6 +159,7 @@ class CellsView:
         layer = self.layer_of(session)
         if session is None or layer is None:
             return
+        self._labels = _codes(layer)
         shown = ~np.isin(session.table["label"].to_numpy(object), list(self.state.filters.hidden))
         if not np.array_equal(shown, layer.shown):
             layer.shown = shown
@@ -210,6 +215,11 @@ class CellsView:
         """Take a layer that a reader made for what it shows: an analysis file, or a table."""
         if not is_cells(layer) or self.session_of(layer) is not None or not isinstance(layer, Points):
             return
+        path = layer.metadata.get(ANALYSIS)
+        for session in self.state.sessions:
+            if session.file is not None and str(session.file.path) == path:
+                self.state.open(session)  # it is shown already
+                return
         self._bind(_session_of(layer), layer)
         self.state.open(self._layers[-1][0])
 
@@ -242,6 +252,15 @@ class CellsView:
             self._busy = before
 
 
+def _codes(layer: Points) -> NDArray[np.integer]:
+    """The labels of a layer as numbers, quick to compare."""
+    labels = layer.features["label"]
+    if not isinstance(labels.dtype, pd.CategoricalDtype):  # something wrote there what is no class
+        labels = labels.astype("category")
+    codes: NDArray[np.integer] = labels.cat.codes.to_numpy(copy=True)
+    return codes
+
+
 def _session_of(layer: Points) -> Session:
     path = layer.metadata.get(ANALYSIS)
     if path is not None and Path(path).is_file():
@@ -249,6 +268,7 @@ def _session_of(layer: Points) -> Session:
         analysis = moved_to(file.analysis(), Path(origin_of(layer).slide))
         if file.read_only:
             file.close()
+            show_warning(f"{file.path.name} can only be read now: corrections stay in memory until exported.")
             return Session.of_analysis(analysis, layer.name)
         return Session.of_analysis(analysis, layer.name, file)
     table: pd.DataFrame = layer.features.copy()
@@ -261,6 +281,7 @@ _views: dict[int, CellsView] = {}
 
 def view_of(viewer: ViewerModel) -> CellsView:
     """Give the view of a viewer's cells, made with its state at the first call."""
+    viewer = unwrapped(viewer)
     view = _views.get(id(viewer))
     if view is None:
         view = _views[id(viewer)] = CellsView(state_of(viewer))

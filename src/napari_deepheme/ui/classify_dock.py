@@ -217,11 +217,15 @@ class ClassifyDock(QWidget):
             self._closes_with_window = True
             window.destroyed.connect(self.state.close)
 
+    def release(self) -> None:
+        """Let go of the viewer; once is enough."""
+        self._release.close()
+
     def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802 - Qt's name
         """Let go of the viewer when napari takes the dock out of its window; a run goes on."""
         super().changeEvent(event)
         if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self._release.close()
+            self.release()
 
     def _to_release(self) -> ExitStack:
         stack = ExitStack()

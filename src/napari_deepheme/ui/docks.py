@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import napari
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QTabWidget
 
 from napari_deepheme.ui.classify_dock import ClassifyDock
+from napari_deepheme.ui.review.dock import ReviewDock
 from napari_deepheme.ui.state import state_of
 from napari_deepheme.ui.summary_dock import SummaryDock
 
@@ -30,14 +32,30 @@ class AllDocks(QTabWidget):
 
     def __init__(self, viewer: napari.viewer.ViewerModel) -> None:
         super().__init__()
-        self.classify, self.summary = ClassifyDock(viewer), SummaryDock(viewer)
+        self.classify, self.summary, self.review = (
+            ClassifyDock(viewer),
+            SummaryDock(viewer),
+            ReviewDock(viewer),
+        )
         self.addTab(self.classify, "&1 Classify")
         self.addTab(self.summary, "&2 Summary")
+        self.addTab(self.review, "&3 Review")
+        self.summary.review_button.clicked.connect(lambda: self.setCurrentWidget(self.review))
         self.setAccessibleName("DeepHeme")
         self._state = state_of(viewer)
         self._was_running = self._state.run is not None
         self._state.run_changed.connect(self._on_run)
-        self.destroyed.connect(self._let_go)
+        self._release = ExitStack()
+        self._release.callback(self._state.run_changed.disconnect, self._on_run)
+        for dock in (self.classify, self.summary, self.review):
+            self._release.callback(dock.release)
+        self.destroyed.connect(self._release.close)
+
+    def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802 - Qt's name
+        """Let go of the viewer when napari takes the dock out of its window."""
+        super().changeEvent(event)
+        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self._release.close()
 
     def _on_run(self) -> None:
         """Show the numbers once a run is over, unless it failed or found nothing."""
@@ -45,9 +63,6 @@ class AllDocks(QTabWidget):
         ended, self._was_running = self._was_running and not running, running
         if ended and len(self._state.table) and not self._state.outcome.startswith(("⚠", "Cancelled")):
             self.setCurrentWidget(self.summary)
-
-    def _let_go(self) -> None:
-        self._state.run_changed.disconnect(self._on_run, missing_ok=True)
 
 
 def open_docks() -> None:

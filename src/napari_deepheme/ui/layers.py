@@ -151,7 +151,8 @@ def fill_cells(layer: Points, table: pd.DataFrame, origin: Origin, taxonomy: Tax
     fill = _FILL if look is None else look.fill
     layer.features = _with_categories(table, taxonomy)
     layer.border_color_cycle, layer.face_color_cycle = colours(taxonomy), colours(taxonomy, fill)
-    layer.border_color = layer.face_color = "label"
+    if "direct" in (str(layer.border_color_mode), str(layer.face_color_mode)):  # a person painted points
+        layer.border_color = layer.face_color = "label"
     layer.size, layer.border_width, layer.symbol = size, border, _symbols(table)
 
 

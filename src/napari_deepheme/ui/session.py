@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,9 +67,7 @@ class Session:
     @property
     def analysis(self) -> Analysis | None:
         """A snapshot with all corrections; None for a table that was read."""
-        if not isinstance(self._source, AnalysisSource):
-            return None
-        return replace(self._source.analysis, corrections=self.corrections)
+        return self._source.snapshot(self.corrections) if isinstance(self._source, AnalysisSource) else None
 
     @property
     def corrections(self) -> tuple[Correction, ...]:
@@ -94,10 +92,12 @@ class Session:
     @property
     def differential(self) -> Differential:
         """Counts and shares by the labels that hold; a cell without one is not counted."""
-        table = self.table[self.table["label"] != ""]
-        facts = CellFacts(by_person=(table["label_source"] == PERSON).to_numpy(bool))
-        entropy = table["entropy"].fillna(0.0).to_numpy(np.float64)
-        return Differential.of(table["label"].to_numpy(object), entropy, self.taxonomy, facts=facts)
+        table = self.table
+        labels = table["label"].to_numpy(object)
+        named = labels != ""
+        by_person = (table["label_source"] == PERSON).to_numpy(bool)[named]
+        entropy = np.nan_to_num(table["entropy"].to_numpy(np.float64)[named])
+        return Differential.of(labels[named], entropy, self.taxonomy, facts=CellFacts(by_person=by_person))
 
     def to_review(self) -> NDArray[np.bool_]:
         """Which rows a person should look at and nobody settled."""
@@ -162,12 +162,13 @@ class Session:
         """Say again what was taken back last; gives what holds again."""
         return self._again(self._ledger.redo())
 
-    def extend(self, part: Analysis) -> Ids:
-        """Take in the cells of a unit that a run just finished; gives the ids of those that count."""
+    def extend(self, parts: Sequence[Analysis]) -> Ids:
+        """Take in the cells of units that a run just finished; gives the ids of those that count."""
         if not isinstance(self._source, AnalysisSource):
             raise TypeError(f"{self.name} is a table: no run adds to it")
-        self._source.extend(part)
-        rows = self._source.rows(self.corrections, self.options, part.ids)
+        for part in parts:
+            self._source.extend(part)
+        rows = self._source.rows(self.corrections, self.options, np.concatenate([each.ids for each in parts]))
         self._append(rows)
         return rows["cell_id"].to_numpy(np.int64)
 
@@ -196,14 +197,19 @@ class Session:
             whole = analysis if self.file is not None else self._source.analysis
             facts, units = analysis.facts, analysis.units
             self._source.analysis = replace(whole, facts=facts, units=units, finished=analysis.finished)
+            for each in self.corrections:  # also those that a person added while the run came to its end
+                self._know(each)
             self.table = self._source.rows(self.corrections, self.options)
 
     def _again(self, said: list[Correction]) -> list[Correction]:
         for each in said:
-            if each.kind is CorrectionKind.ADD and each.yx is not None:
-                self._source.add(each.cell, each.yx)  # a file does not give what was taken back
+            self._know(each)  # a file does not give what was taken back
         self._renew(np.array([each.cell for each in said], np.int64))
         return said
+
+    def _know(self, said: Correction) -> None:
+        if said.kind is CorrectionKind.ADD and said.yx is not None:
+            self._source.add(said.cell, said.yx)
 
     def _present(self, ids: Iterable[int]) -> list[int]:
         cells: list[int] = self._at(ids, "cell_id").tolist()

@@ -85,6 +85,12 @@ class AnalysisSource:
         table = cells_table(replace(analysis, corrections=tuple(corrections)), options)
         return _without_undone(table, corrections)
 
+    def snapshot(self, corrections: Sequence[Correction]) -> Analysis:
+        """The analysis with corrections, and without the cells whose addition was taken back."""
+        analysis = replace(self.analysis, corrections=tuple(corrections))
+        gone = np.isin(analysis.ids, list(_taken_back(corrections)))
+        return analysis.take(np.flatnonzero(~gone)) if gone.any() else analysis
+
     def add(self, cell: int, yx: tuple[float, float]) -> None:
         """Append a cell with outputs that are not known."""
         analysis, raw = self.analysis, self.analysis.raw
@@ -169,8 +175,11 @@ class TableSource:
 
 def _without_undone(table: pd.DataFrame, corrections: Sequence[Correction]) -> pd.DataFrame:
     """Without the cells whose addition was taken back."""
+    taken_back = _taken_back(corrections)
+    return table[~table["cell_id"].isin(taken_back)].reset_index(drop=True) if taken_back else table
+
+
+def _taken_back(corrections: Sequence[Correction]) -> set[int]:
+    """Cells whose addition does not hold."""
     added = {each.cell for each in corrections if each.kind is CorrectionKind.ADD}
-    taken_back = added - {cell for cell, said in settled(corrections).items() if said.added}
-    if not taken_back:
-        return table
-    return table[~table["cell_id"].isin(taken_back)].reset_index(drop=True)
+    return added - {cell for cell, said in settled(corrections).items() if said.added} if added else added

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -89,6 +89,7 @@ class ViewerState(Selecting):
 
     @slide.setter
     def slide(self, layer: Image | None) -> None:
+        layer = unwrapped(layer)
         if layer is not self._slide:
             self._slide = layer
             self.slide_changed.emit()
@@ -158,16 +159,18 @@ class ViewerState(Selecting):
             self.analysis_changed.emit()
             self.selection_changed.emit()
 
-    def extend(self, session: Session, part: Analysis) -> None:
-        """Take in the cells of a unit that a run just finished."""
-        ids = session.extend(part)
+    def extend(self, session: Session, parts: Sequence[Analysis]) -> None:
+        """Take in the cells of units that a run just finished."""
+        ids = session.extend(parts)
         if session is self._session and len(ids):
             self.cells_changed.emit(ids)
 
     def renew(self, session: Session, analysis: Analysis) -> None:
         """Take an analysis as a run left it."""
         session.renew(analysis)
-        self.open(session)
+        self._keep_present()
+        if session is self._session:
+            self.analysis_changed.emit()
 
     # what a person does to cells
 
@@ -253,11 +256,20 @@ class ViewerState(Selecting):
         return True
 
 
+T = TypeVar("T")
+
 _states: dict[int, ViewerState] = {}
+
+
+def unwrapped(proxied: T) -> T:
+    """What napari hands to plugins in a wrapping of its own, without that; everything else as it is."""
+    inside: T = getattr(proxied, "__wrapped__", proxied)
+    return inside
 
 
 def state_of(viewer: ViewerModel) -> ViewerState:
     """Give the state of a viewer, made at the first call."""
+    viewer = unwrapped(viewer)
     state = _states.get(id(viewer))
     if state is None:
         state = _states[id(viewer)] = ViewerState(viewer)

@@ -78,11 +78,15 @@ class SummaryDock(QWidget):
         else:
             self._show(session)
 
+    def release(self) -> None:
+        """Let go of the viewer; once is enough."""
+        self._release.close()
+
     def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802 - Qt's name
         """Let go of the viewer when napari takes the dock out of its window."""
         super().changeEvent(event)
         if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self._release.close()
+            self.release()
 
     def _show(self, session: Session) -> None:
         differential = session.differential

@@ -106,12 +106,11 @@ class ClassifyTask:
     def show(self) -> None:
         """Show the cells found so far."""
         waiting, self._waiting = self._waiting, []
-        for part in waiting:
-            if self._session is None:
-                self._begin(part)
-            else:
-                self._state.extend(self._session, part)
-            self._n_cells += len(part.counting().ids)
+        self._n_cells += sum(len(part.counting().ids) for part in waiting)
+        if waiting and self._session is None:
+            self._begin(waiting.pop(0))
+        if waiting and self._session is not None:
+            self._state.extend(self._session, waiting)
 
     def line(self, progress: Progress) -> str:
         """How far, how fast, how long still."""

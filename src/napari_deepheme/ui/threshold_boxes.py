@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 from qtpy.QtCore import QSignalBlocker, Qt, QTimer, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QDoubleSpinBox, QFormLayout, QHBoxLayout, QSlider, QWidget
 
@@ -117,8 +118,9 @@ class ThresholdBoxes(QWidget):
         given = facts.options.cells is not None
         self.detection.setEnabled(not given)
         usual = facts.detection_threshold(AssessmentOptions())
-        floor = min(usual, float(analysis.cells.score.min(initial=usual))) if len(analysis.cells) else usual
-        floor = usual if math.isnan(floor) else math.floor(floor * _STEPS) / _STEPS
+        # cells that a person added have no score
+        floor = float(np.fmin.reduce(analysis.cells.score, initial=usual))
+        floor = math.floor(floor * _STEPS) / _STEPS
         self.detection.show_value(facts.detection_threshold(options), usual, (floor, 1.0))
         threshold, most = facts.bundle.review.threshold, math.log(len(facts.bundle.taxonomy.classes))
         chosen = threshold if options.review_threshold is None else options.review_threshold

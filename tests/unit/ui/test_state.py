@@ -142,7 +142,7 @@ def test_thresholds_move_the_counts_and_keep_what_a_person_said(analysis):
 
 def test_a_unit_that_comes_in_is_appended(state, heard, make_analysis):
     more = replace(make_analysis(5), ids=np.arange(31, 36), units={"tile 2": ""})
-    state.extend(state.session, more)
+    state.extend(state.session, [more])
     assert heard == [[31, 32, 33, 34, 35]]
     assert list(state.analysis.units) == ["tile 1", "tile 2"]
     pd.testing.assert_frame_equal(state.table, cells_table(state.analysis))
