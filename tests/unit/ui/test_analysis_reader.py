@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from napari.components import ViewerModel
 
+from napari_deepheme.analysis.corrections import CorrectionKind
 from napari_deepheme.analysis.options import AnalysisOptions
 from napari_deepheme.analysis.run import analyse
 from napari_deepheme.export import cells_table
@@ -33,7 +34,7 @@ def analysed(smear_path, tmp_path, toy_bundle):
         file, _ = continued(path, tmp_path, signature_of(slide, toy_bundle, options))
         with file:
             drain(analyse(slide, toy_bundle, options, sink=file))
-            file.correct("label", 1, label="L2")
+            file.correct(CorrectionKind.LABEL, 1, label="L2")
     return path, file.path
 
 

@@ -80,8 +80,7 @@ def test_points_added_moved_and_deleted_with_naparis_tools(layer, state):
     assert state.table["label"].tolist()[-1] == ""
     assert np.isnan(state.table["confidence"].to_numpy()[-1])
     agrees(layer, state)
-    with layer.events.data.blocker():  # as napari's mouse does it
-        layer._move([2], (100, 100))
+    layer.data[2] = (100, 100)  # as napari's mouse does it: in place, then it tells
     layer.events.data(value=layer.data, action="changed", data_indices=(2,), vertex_indices=((),))
     agrees(layer, state)
     layer.selected_data = {0, 3}
