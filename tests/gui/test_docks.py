@@ -239,7 +239,7 @@ def test_all_docks_in_one_from_the_sample_to_the_reopened_file(
     viewer = make_napari_viewer_proxy()
     viewer.window.resize(1280, 800)
     _, docks = viewer.window.add_plugin_dock_widget(PLUGIN, "All docks")
-    assert max(docks.minimumSizeHint().height(), docks.minimumHeight()) < 500
+    assert max(docks.minimumSizeHint().height(), docks.minimumHeight()) < 560  # of 800, beside menus and the console
     viewer.open_sample(PLUGIN, "blood_smear")
     assert docks.classify.target_spin.value() == 300  # it has 400 cells
     docks.classify.model_box.add(toy_bundle_folder)
