@@ -7,6 +7,7 @@ from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
+from colour import blindness
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from napari_deepheme.taxonomy import DEEPHEME_23, OTHER_CLASSES, PRESETS, Taxonomy
@@ -36,8 +37,6 @@ def lab(colour, vision="normal"):
 
 @pytest.mark.parametrize("name", ["Deuteranomaly", "Protanomaly"])
 def test_the_visions_are_those_of_a_colour_library(name):
-    from colour import blindness  # 2 s, and it is for this test alone
-
     vision = {"Deuteranomaly": "deutan", "Protanomaly": "protan"}[name]
     np.testing.assert_allclose(blindness.matrix_cvd_Machado2009(name, 1.0), VISIONS[vision], atol=1e-6)
 

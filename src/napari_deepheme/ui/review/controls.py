@@ -16,8 +16,8 @@ _SHOW_TIPS = (
     "settled ones among them; still to review leaves those out."
 )
 _SORT_TIPS = (
-    "Which come first: the most uncertain, the least confident, those the members disagree on, those least like "
-    "the training cells, those whose label teaches most, or as they lie on the slide."
+    "Which come first: the most uncertain, the least confident, those the members disagree on, those least "
+    "like the training cells, those whose label teaches most, or as they lie on the slide."
 )
 
 

@@ -10,12 +10,12 @@ from napari.layers import Image
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtGui import QKeyEvent
-from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
 from napari_deepheme.errors import DeepHemeError
 from napari_deepheme.slide import open_slide
-from napari_deepheme.taxonomy import CellClass, known_classes
+from napari_deepheme.taxonomy import CellClass, known_classes, recoloured
 from napari_deepheme.ui.review.adding import AddByClick, Position
 from napari_deepheme.ui.review.controls import FilterBar
 from napari_deepheme.ui.review.crops import CropReader
@@ -23,7 +23,14 @@ from napari_deepheme.ui.review.details import cell_lines, votes_of
 from napari_deepheme.ui.review.gallery import Gallery
 from napari_deepheme.ui.review.key_editor import KeyEditor
 from napari_deepheme.ui.review.key_panel import KeyPanel
-from napari_deepheme.ui.review.keys import ClassKeys, default_keys, offered_classes, read_keys, write_keys
+from napari_deepheme.ui.review.keys import (
+    ClassKeys,
+    default_keys,
+    in_key_order,
+    offered_classes,
+    read_keys,
+    write_keys,
+)
 from napari_deepheme.ui.review.legend import Legend
 from napari_deepheme.ui.review.marker import Marker
 from napari_deepheme.ui.review.order import CellFilter, Suggest, progress
@@ -285,12 +292,12 @@ class ReviewDock(QWidget):
     def _take_keys(self, keys: ClassKeys | None) -> None:
         """Put keys in force, the default ones for want of others, and show them with their classes."""
         taxonomy = self.state.taxonomy
-        offered = offered_classes(taxonomy) if taxonomy is not None else ()
+        offered = offered_classes(recoloured(taxonomy)) if taxonomy is not None else ()
         self.keys = default_keys(offered) if keys is None else keys
         self._classes = {each.code: each for each in offered}
         more = [code for code in self.keys.codes.values() if code not in self._classes]
         self._classes |= {each.code: each for each in known_classes(more).classes}
-        self.key_panel.show_classes(tuple(self._classes.values()), self.keys)
+        self.key_panel.show_classes(in_key_order(self._classes.values(), self.keys), self.keys)
 
     def _make_widgets(self, *, teaches: bool) -> None:
         self.filters = FilterBar(teaches=teaches)
@@ -321,12 +328,24 @@ class ReviewDock(QWidget):
         classes = QCollapsible("Classes present and progress")
         classes.setDuration(0)
         classes.addWidget(self.legend)
-        layout = QVBoxLayout(self)
+        inner = QWidget()
+        layout = QVBoxLayout(inner)
+        layout.setSpacing(3)
+        layout.setContentsMargins(6, 4, 6, 4)
         layout.addWidget(self.filters)
         layout.addWidget(self.gallery, 1)
-        for widget in (self.what, self.why, self.key_panel, self.help, self.message, self.count):
+        for widget in (self.what, self.why, self.message, self.key_panel, self.help, self.count):
             layout.addWidget(widget)
         layout.addLayout(buttons)
         layout.addWidget(classes)
-        layout.setSpacing(3)
+        # the dock scrolls inside, so that the window never grows past a small screen
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        scroll.setWidget(inner)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(scroll)
         self.setMinimumWidth(360)

@@ -132,11 +132,8 @@ def progress(table: pd.DataFrame) -> dict[str, ClassProgress]:
         }
     )
     sums = counts.groupby("label", sort=False).sum()
-    return {
-        str(row.Index): ClassProgress(int(row.total), int(row.reviewed), int(row.to_review))
-        for row in sums.itertuples()
-        if row.Index
-    }
+    numbers = sums[["total", "reviewed", "to_review"]].to_numpy(np.int64).tolist()
+    return {str(code): ClassProgress(*each) for code, each in zip(sums.index, numbers, strict=True) if code}
 
 
 def _shown(table: pd.DataFrame, show: Show) -> NDArray[np.bool_]:

@@ -30,7 +30,7 @@ class ReviewState(Protocol):
 
     @property
     def table(self) -> pd.DataFrame:
-        """Cells in the columns of ``cells.csv``, what people corrected applied; without any, of no columns."""
+        """Cells in the columns of ``cells.csv``, corrections applied; without an analysis no columns."""
         ...
 
     @property
@@ -166,7 +166,7 @@ class Reviewer:
         """The cell one is at; None if there is none."""
         return int(self._ids[self._rows[self.current]]) if 0 <= self.current < len(self._rows) else None
 
-    def row(self) -> pd.Series | None:  # type: ignore[type-arg]
+    def row(self) -> pd.Series | None:
         """All that is known of the current cell."""
         there = 0 <= self.current < len(self._rows)
         return self._state.table.iloc[int(self._rows[self.current])] if there else None
@@ -174,7 +174,7 @@ class Reviewer:
     def tile(self, index: int) -> Tile:
         """What the thumbnail at a place shows."""
         row = self._rows[index]
-        y, x = self._yx[row].tolist()
+        y, x = float(self._yx[row, 0]), float(self._yx[row, 1])
         return Tile(
             int(self._ids[row]),
             str(self._labels[row]),
