@@ -34,7 +34,7 @@ class Window:
         self.state = self.dock.state
         self.state.slide = self.image
         self.state.open(Session.of_analysis(analysis, "smear"))
-        self.reviewer, self.gallery = self.dock.reviewer, self.dock.gallery
+        self.reviewer, self.gallery = self.dock.reviewer, self.dock.panel.gallery
 
     def press(self, key, modifier=Qt.KeyboardModifier.NoModifier):
         self.presses += 1
@@ -60,7 +60,7 @@ def window(make_napari_viewer_proxy, qtbot, smear_path, toy_bundle, tmp_path, mo
 def test_ninety_doubtful_cells_without_the_mouse(window):
     """One press a cell: accept or a class, with mistakes taken back."""
     assert len(window.reviewer) == 90
-    assert window.dock.count.text() == "changed 0 of 90 · 90 to review"
+    assert window.dock.panel.count.text() == "changed 0 of 90 · 90 to review"
     for i in range(90):
         cell = window.reviewer.current_id
         if i % 3:
@@ -76,7 +76,7 @@ def test_ninety_doubtful_cells_without_the_mouse(window):
             window.press(KEY.Key_2)
             assert window.label_of(cell) == window.dock.keys.codes["2"]
     assert window.reviewer.n_waiting == 0
-    assert window.dock.count.text() == "changed 90 of 90 · 0 to review"
+    assert window.dock.panel.count.text() == "changed 90 of 90 · 0 to review"
     assert window.presses <= 120
 
 
@@ -84,12 +84,12 @@ def test_keys_act_and_say_what_they_did(window):
     first = window.reviewer.current_id
     was, m3 = window.label_of(first), window.dock.keys.codes["3"]
     window.press(KEY.Key_3)
-    assert window.dock.message.text() == f"{was} → {m3} · Ctrl-Z"
+    assert window.dock.panel.message.text() == f"{was} → {m3} · Ctrl-Z"
     second = window.reviewer.current_id
     window.press(KEY.Key_X)
     assert second not in window.state.table["cell_id"].tolist()
     window.press(KEY.Key_Z, Qt.KeyboardModifier.ControlModifier)
-    assert window.dock.message.text().endswith("Ctrl-Shift-Z")
+    assert window.dock.panel.message.text().endswith("Ctrl-Shift-Z")
     assert window.reviewer.current_id == second
     window.press(KEY.Key_Z, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier)
     assert second not in window.state.table["cell_id"].tolist()
@@ -97,7 +97,7 @@ def test_keys_act_and_say_what_they_did(window):
         window.press(KEY.Key_Z, Qt.KeyboardModifier.ControlModifier)
     assert window.label_of(first) == was
     window.press(KEY.Key_Z, Qt.KeyboardModifier.ControlModifier)
-    assert window.dock.message.text() == "Nothing to undo."
+    assert window.dock.panel.message.text() == "Nothing to undo."
     window.press(KEY.Key_Home)
     window.press(KEY.Key_Right, Qt.KeyboardModifier.ShiftModifier)
     window.press(KEY.Key_Right, Qt.KeyboardModifier.ShiftModifier)
@@ -124,7 +124,7 @@ def test_gallery_slide_and_state_show_the_same_cell(window):
     window.state.select([other], other)  # as a click on a point of the slide does
     assert window.reviewer.current_id == other
     assert window.gallery.viewport().rect().contains(window.gallery.tile_box(70))
-    assert window.dock.what.text().startswith(f"cell {other} ")
+    assert window.dock.panel.what.text().startswith(f"cell {other} ")
 
 
 def test_crops_come_from_the_file(window):
@@ -141,9 +141,9 @@ def test_filters_orders_and_dragging_to_another_class(window):
     dock = window.dock
     dock.show_cells(CellFilter(Show.ALL))
     assert len(window.reviewer) == 500
-    dock.filters.order_combo.setCurrentIndex(dock.filters.order_combo.findData(Order.POSITION))
+    dock.panel.filters.order_combo.setCurrentIndex(dock.panel.filters.order_combo.findData(Order.POSITION))
     assert window.reviewer.order is Order.POSITION
-    dock.filters.group_check.setChecked(True)
+    dock.panel.filters.group_check.setChecked(True)
     assert len(window.reviewer.groups) == 11
     window.gallery.verticalScrollBar().setValue(0)
     (code, n), (other, _) = window.reviewer.groups[:2]
@@ -178,9 +178,9 @@ def test_ones_own_keys_are_kept_and_conflicts_refused(window, qtbot):
 
 def test_after_release_nothing_listens(window):
     others = list(window.viewer.mouse_drag_callbacks)
-    window.dock.add_button.click()
+    window.dock.panel.add_button.click()
     assert len(window.viewer.mouse_drag_callbacks) == len(others) + 1
     window.dock.release()
     assert window.viewer.mouse_drag_callbacks == others
     window.state.relabel([int(window.reviewer.ids[0])], "M1")
-    assert window.dock.message.text() == ""
+    assert window.dock.panel.message.text() == ""

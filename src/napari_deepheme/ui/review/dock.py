@@ -6,39 +6,32 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari.layers import Image
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtGui import QKeyEvent
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
-from superqt import QCollapsible
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_deepheme.errors import DeepHemeError
 from napari_deepheme.slide import open_slide
 from napari_deepheme.taxonomy import CellClass, known_classes, recoloured
 from napari_deepheme.ui.review.adding import AddByClick, Position
-from napari_deepheme.ui.review.controls import FilterBar
 from napari_deepheme.ui.review.crops import CropReader
 from napari_deepheme.ui.review.details import cell_lines, votes_of
-from napari_deepheme.ui.review.gallery import Gallery
 from napari_deepheme.ui.review.key_editor import KeyEditor
-from napari_deepheme.ui.review.key_panel import KeyPanel
 from napari_deepheme.ui.review.keys import (
     ClassKeys,
     default_keys,
-    in_key_order,
     offered_classes,
     read_keys,
     write_keys,
 )
-from napari_deepheme.ui.review.legend import Legend
 from napari_deepheme.ui.review.marker import Marker
 from napari_deepheme.ui.review.order import CellFilter, Suggest, progress
+from napari_deepheme.ui.review.panel import ReviewPanel
 from napari_deepheme.ui.review.reviewer import Reviewer
 from napari_deepheme.ui.review.shortcuts import Action, meaning
 from napari_deepheme.ui.session import Session
 from napari_deepheme.ui.state import state_of
-from napari_deepheme.ui.widgets import button, label, tip
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -70,14 +63,13 @@ class ReviewDock(QWidget):
         self._classes: dict[str, CellClass] = {}
         self.keys = ClassKeys({})
         self._marker = Marker(viewer)
-        self._adding = AddByClick(viewer, self._slide, self._add)
+        self._adding = AddByClick(viewer, lambda: self.state.slide, self._add)
         self._late = QTimer(self)
         self._late.setSingleShot(True)
         self._late.setInterval(_CATCH_UP_MS)
         self._late.timeout.connect(self._catch_up)
-        self._make_widgets(teaches=suggest is not None)
-        self._lay_out()
-        self.setFocusProxy(self.gallery)
+        self.panel = ReviewPanel(self.reviewer, self._class_of, teaches=suggest is not None, parent=self)
+        self._connect_panel()
         self._connections = (
             (self.state.analysis_changed, self._on_analysis),
             (self.state.assessment_changed, self._look),
@@ -91,8 +83,8 @@ class ReviewDock(QWidget):
 
     def show_cells(self, wanted: CellFilter) -> None:
         """Show certain cells, such as those of a class, and take the keys."""
-        self.filters.choose(wanted)
-        self.gallery.setFocus()
+        self.panel.filters.choose(wanted)
+        self.panel.gallery.setFocus()
 
     def release(self) -> None:
         """Let go of viewer, state and file; once is enough."""
@@ -100,7 +92,7 @@ class ReviewDock(QWidget):
         self._adding.switch(False)
         for signal, slot in self._connections:
             signal.disconnect(slot, missing_ok=True)
-        self.gallery.set_reader(None)
+        self.panel.gallery.set_reader(None)
 
     # ------------------------------------------------------------------ Qt's events
 
@@ -128,7 +120,7 @@ class ReviewDock(QWidget):
     def keyReleaseEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802
         """Hide the surroundings when space is let go."""
         if event is not None and event.key() == Qt.Key.Key_Space and not event.isAutoRepeat():
-            self.gallery.hide_context()
+            self.panel.gallery.hide_context()
         else:
             super().keyReleaseEvent(event)
 
@@ -149,14 +141,14 @@ class ReviewDock(QWidget):
         if self._session is None:
             return
         if action is Action.CONTEXT:
-            self.gallery.show_context()
+            self.panel.gallery.show_context()
         elif action is Action.ACCEPT:
             self._do(self.reviewer.accept)
         elif action is Action.NO_CELL:
             self._do(self.reviewer.no_cell)
         elif action is Action.NEXT:
             if not self.reviewer.next_to_review():
-                self.message.setText("Nothing is left to review among the cells shown.")
+                self.panel.message.setText("Nothing is left to review among the cells shown.")
             self._show_place()
         else:
             self._go_back(action)
@@ -168,7 +160,7 @@ class ReviewDock(QWidget):
         self._do(self.reviewer.undo if undo else self.reviewer.redo)
         self._hint = "Ctrl-Z"
         if not self._touched:
-            self.message.setText("Nothing to undo." if undo else "Nothing to do again.")
+            self.panel.message.setText("Nothing to undo." if undo else "Nothing to do again.")
             return
         self.reviewer.go_to(self._touched[0])
         self._show_place()
@@ -188,7 +180,7 @@ class ReviewDock(QWidget):
 
     def _add(self, yx: Position) -> None:
         self._do(lambda: self.reviewer.add(yx))
-        self.gallery.setFocus()
+        self.panel.gallery.setFocus()
 
     def _drop(self, cells: tuple[int, ...], code: str) -> None:
         self._do(lambda: self.reviewer.move_to_class(cells, code))
@@ -208,7 +200,7 @@ class ReviewDock(QWidget):
         session = self.state.session
         if session is not self._session:
             self._session = session
-            self.gallery.set_reader(self._reader(session) if session is not None else None)
+            self.panel.gallery.set_reader(self._reader(session) if session is not None else None)
             self._take_keys(self._kept_keys())
         self._look()
 
@@ -228,50 +220,46 @@ class ReviewDock(QWidget):
             self._show_place(tell=False)
 
     def _on_said(self, line: str) -> None:
-        self.message.setText(f"{line} · {self._hint}")
+        self.panel.message.setText(f"{line} · {self._hint}")
 
     # ------------------------------------------------------------------ showing
 
     def _look(self) -> None:
         """Make the list anew, by filter and order."""
-        wanted, order = self.filters.wanted, self.filters.order
-        self.reviewer.look_at(wanted, order, grouped=self.filters.grouped)
+        wanted, order = self.panel.filters.wanted, self.panel.filters.order
+        self.reviewer.look_at(wanted, order, grouped=self.panel.filters.grouped)
         self._show_cells()
 
     def _show_cells(self) -> None:
         """Show the list and all that depends on the cells."""
         reviewer, table = self.reviewer, self.state.table
         there = self._session is not None
-        for widget in (self.filters, self.gallery, self.key_panel, self.keys_button, self.add_button):
-            widget.setEnabled(there)
-        self.gallery.refresh()
+        self.panel.enable(there)
+        self.panel.gallery.refresh()
         counts = progress(table) if there else {}
         order = list(dict.fromkeys((*self._classes, *counts)))
-        self.legend.show_progress(counts, self._class_of, order)
-        self.filters.offer(
+        self.panel.legend.show_progress(counts, self._class_of, order)
+        self.panel.filters.offer(
             [(f"{code} · {self._class_of(code).name}", code) for code in order if code in counts],
             sorted({*table["region"]} - {""}) if there else [],
         )
         changed = f"changed {reviewer.n_settled} of {len(reviewer)} · {reviewer.n_waiting} to review"
-        self.count.setText(changed if there else _NOTHING)
+        self.panel.count.setText(changed if there else _NOTHING)
         self._show_place()
 
     def _show_place(self, *, tell: bool = True) -> None:
         """Show where one is, in the gallery, in words and on the slide."""
-        self.gallery.show_current()
+        self.panel.gallery.show_current()
         row, cell = self.reviewer.row(), self.reviewer.current_id
         votes = votes_of(self.state.analysis, cell) if cell is not None else ""
         what, why = cell_lines(row, votes)
-        self.what.setText(what)
-        self.why.setText(why)
+        self.panel.what.setText(what)
+        self.panel.why.setText(why)
         mpp = self._session.origin.mpp if self._session is not None else None
         yx = None if row is None else (float(row["y_px"]), float(row["x_px"]))
-        self._marker.show(yx, self._slide(), mpp[1] if mpp else None)
+        self._marker.show(yx, self.state.slide, mpp[1] if mpp else None)
         if tell:
             self.state.select(self.reviewer.selected, cell)
-
-    def _slide(self) -> Image | None:
-        return self.state.slide
 
     def _class_of(self, code: str) -> CellClass:
         return self._classes.get(code) or known_classes([code]).classes[0]
@@ -280,7 +268,7 @@ class ReviewDock(QWidget):
         analysis, own, path = session.analysis, session.origin.mpp, Path(session.slide)
         wanted = analysis.facts.bundle.mpp if analysis is not None else _TABLE_MPP
         downsample = (wanted / own[0], wanted / own[1]) if own is not None else (1.0, 1.0)
-        return CropReader(lambda: open_slide(path), downsample, self.gallery.announce)
+        return CropReader(lambda: open_slide(path), downsample, self.panel.gallery.announce)
 
     def _kept_keys(self) -> ClassKeys | None:
         try:
@@ -297,55 +285,18 @@ class ReviewDock(QWidget):
         self._classes = {each.code: each for each in offered}
         more = [code for code in self.keys.codes.values() if code not in self._classes]
         self._classes |= {each.code: each for each in known_classes(more).classes}
-        self.key_panel.show_classes(in_key_order(self._classes.values(), self.keys), self.keys)
+        self.panel.show_keys(list(self._classes.values()), self.keys)
 
-    def _make_widgets(self, *, teaches: bool) -> None:
-        self.filters = FilterBar(teaches=teaches)
-        self.filters.changed.connect(self._look)
-        self.gallery = Gallery(
-            self.reviewer, lambda code: self._class_of(code).colour, lambda code: self._class_of(code).name
-        )
-        self.filters.used.connect(self.gallery.setFocus)
-        self.gallery.chosen.connect(lambda _cell: self._show_place())
-        self.gallery.dropped.connect(self._drop)
-        self.what, self.why, self.message = label(), label(), label()
-        self.count = tip(label(), "Cells of those shown that a person settled; cells of all that still wait.")
-        self.key_panel = KeyPanel()
-        self.key_panel.pressed.connect(self.label)
-        self.keys_button = button("&Keys…", "Choose which key gives which class.", self._edit_keys)
-        self.add_button = button(
-            "&Add missed cells", "While pressed, a click on the slide adds a cell there.", lambda: None
-        )
-        self.add_button.setCheckable(True)
-        self.add_button.toggled.connect(self._adding.switch)
-        self.legend = Legend()
-
-    def _lay_out(self) -> None:
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.add_button)
-        buttons.addWidget(self.keys_button)
-        self.help = label("Enter accept · N next · X no cell · Space surroundings · Ctrl-Z undo")
-        classes = QCollapsible("Classes present and progress")
-        classes.setDuration(0)
-        classes.addWidget(self.legend)
-        inner = QWidget()
-        layout = QVBoxLayout(inner)
-        layout.setSpacing(3)
-        layout.setContentsMargins(6, 4, 6, 4)
-        layout.addWidget(self.filters)
-        layout.addWidget(self.gallery, 1)
-        for widget in (self.what, self.why, self.message, self.key_panel, self.help, self.count):
-            layout.addWidget(widget)
-        layout.addLayout(buttons)
-        layout.addWidget(classes)
-        # the dock scrolls inside, so that the window never grows past a small screen
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        scroll.setWidget(inner)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scroll)
+    def _connect_panel(self) -> None:
+        panel = self.panel
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(panel)
         self.setMinimumWidth(360)
+        self.setFocusProxy(panel.gallery)
+        panel.filters.changed.connect(self._look)
+        panel.gallery.chosen.connect(lambda _cell: self._show_place())
+        panel.gallery.dropped.connect(self._drop)
+        panel.key_panel.pressed.connect(self.label)
+        panel.keys_button.clicked.connect(self._edit_keys)
+        panel.add_button.toggled.connect(self._adding.switch)

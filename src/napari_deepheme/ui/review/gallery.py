@@ -14,7 +14,7 @@ from napari_deepheme.ui.review.preview import Preview
 from napari_deepheme.ui.review.reviewer import Reviewer
 from napari_deepheme.ui.review.tiles import CAPTION, Look, paint_tile
 
-_LEAST_TILE = 88
+_LEAST_TILE = 78
 _HEADING = 24
 _STEPS = {
     Qt.Key.Key_Left: Step.LEFT,

@@ -10,7 +10,7 @@ from qtpy.QtGui import QColor, QImage, QPainter, QPalette, QPen
 from napari_deepheme.errors import DeepHemeError
 from napari_deepheme.slide.planes import Pixels
 from napari_deepheme.ui.review.crops import Crop
-from napari_deepheme.ui.review.reviewer import Tile
+from napari_deepheme.ui.review.protocol import Tile
 
 MARGIN, FRAME, CAPTION = 3, 3, 18
 _MARK = 11
