@@ -58,7 +58,7 @@ class ReviewDock(QWidget):
         self.state = state_of(viewer)
         self.reviewer = Reviewer(self.state, suggest)
         self._session: Session | None = None
-        self._acting, self._hint = False, "Ctrl-Z"
+        self._acting, self._telling, self._hint = False, False, "Ctrl-Z"
         self._touched: tuple[int, ...] = ()
         self._classes: dict[str, CellClass] = {}
         self.keys = ClassKeys({})
@@ -94,8 +94,6 @@ class ReviewDock(QWidget):
             signal.disconnect(slot, missing_ok=True)
         self.panel.gallery.set_reader(None)
 
-    # ------------------------------------------------------------------ Qt's events
-
     def event(self, event: QEvent | None) -> bool:
         """Keep napari's own shortcuts away from the keys that mean something here."""
         if (
@@ -129,8 +127,6 @@ class ReviewDock(QWidget):
         super().changeEvent(event)
         if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.release()
-
-    # ------------------------------------------------------------------ what a person does
 
     def label(self, code: str) -> None:
         """Give the selected cells a class and go on."""
@@ -194,8 +190,6 @@ class ReviewDock(QWidget):
             except DeepHemeError as err:
                 show_error(str(err))
 
-    # ------------------------------------------------------------------ what the state says
-
     def _on_analysis(self) -> None:
         session = self.state.session
         if session is not self._session:
@@ -215,14 +209,12 @@ class ReviewDock(QWidget):
         self._show_cells()
 
     def _on_selection(self) -> None:
-        if not self._acting:
+        if not self._acting and not self._telling:
             self.reviewer.take_selection(self.state.selection, self.state.current)
             self._show_place(tell=False)
 
     def _on_said(self, line: str) -> None:
         self.panel.message.setText(f"{line} · {self._hint}")
-
-    # ------------------------------------------------------------------ showing
 
     def _look(self) -> None:
         """Make the list anew, by filter and order."""
@@ -241,7 +233,7 @@ class ReviewDock(QWidget):
         self.panel.legend.show_progress(counts, self._class_of, order)
         self.panel.filters.offer(
             [(f"{code} · {self._class_of(code).name}", code) for code in order if code in counts],
-            sorted({*table["region"]} - {""}) if there else [],
+            sorted({*table["region"].unique()} - {""}) if there else [],
         )
         changed = f"changed {reviewer.n_settled} of {len(reviewer)} · {reviewer.n_waiting} to review"
         self.panel.count.setText(changed if there else _NOTHING)
@@ -259,7 +251,9 @@ class ReviewDock(QWidget):
         yx = None if row is None else (float(row["y_px"]), float(row["x_px"]))
         self._marker.show(yx, self.state.slide, mpp[1] if mpp else None)
         if tell:
+            self._telling = True
             self.state.select(self.reviewer.selected, cell)
+            self._telling = False
 
     def _class_of(self, code: str) -> CellClass:
         return self._classes.get(code) or known_classes([code]).classes[0]

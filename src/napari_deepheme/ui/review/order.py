@@ -123,17 +123,12 @@ def ordered(table: pd.DataFrame, rows: Rows, order: Order, suggest: Suggest | No
 
 def progress(table: pd.DataFrame) -> dict[str, ClassProgress]:
     """How far the review of each class is, by the labels that count now; the first seen comes first."""
-    counts = pd.DataFrame(
-        {
-            "label": table["label"].to_numpy(object),
-            "reviewed": settled_rows(table),
-            "to_review": waiting_rows(table),
-            "total": 1,
-        }
-    )
-    sums = counts.groupby("label", sort=False).sum()
-    numbers = sums[["total", "reviewed", "to_review"]].to_numpy(np.int64).tolist()
-    return {str(code): ClassProgress(*each) for code, each in zip(sums.index, numbers, strict=True) if code}
+    which, codes = pd.factorize(table["label"].to_numpy(object))
+    numbers = [
+        np.bincount(which[chosen], minlength=len(codes)).tolist()
+        for chosen in (np.ones(len(table), bool), settled_rows(table), waiting_rows(table))
+    ]
+    return {str(code): ClassProgress(*each) for code, *each in zip(codes, *numbers, strict=True) if str(code)}
 
 
 def _shown(table: pd.DataFrame, show: Show) -> NDArray[np.bool_]:
