@@ -178,9 +178,7 @@ def main() -> None:
     for code, colour in colours.items():
         print(code, colour)
     distance, one, other = search.least_apart(best)
-    print(
-        f"{len(search.candidates.rgb)} candidates; the least apart of two lineages: {distance:.1f}, {one} and {other}"
-    )
+    print(f"the least apart of two lineages: {distance:.1f}, {one} and {other}")
     if "--write" in sys.argv[1:]:
         TAXONOMY.write_text(put_into(TAXONOMY.read_text(encoding="utf-8"), colours), encoding="utf-8")
 

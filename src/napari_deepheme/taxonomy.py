@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import groupby
 from pathlib import Path
@@ -306,6 +306,17 @@ def known_classes(codes: Iterable[str]) -> Taxonomy:
     return Taxonomy(
         "table", tuple(classes.get(code, CellClass(code, code, Lineage.OTHER, "#8c8c8c")) for code in codes)
     )
+
+
+def recoloured(taxonomy: Taxonomy) -> Taxonomy:
+    """A taxonomy in the colours of today where it is a preset; bundles keep those of the day they were made."""
+    today = (
+        {each.code: each.colour for each in PRESETS[taxonomy.name].classes}
+        if taxonomy.name in PRESETS
+        else {}
+    )
+    classes = tuple(replace(each, colour=today.get(each.code, each.colour)) for each in taxonomy.classes)
+    return Taxonomy(taxonomy.name, classes)
 
 
 def codes_meant(name: str, taxonomy: Taxonomy) -> tuple[str, ...]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
+from colour import blindness
 from skimage.color import deltaE_ciede2000, rgb2lab
 
-from napari_deepheme.taxonomy import DEEPHEME_23, OTHER_CLASSES, PRESETS, Taxonomy
+from napari_deepheme.taxonomy import DEEPHEME_23, OTHER_CLASSES, PBC_11, PRESETS, Taxonomy, recoloured
 from napari_deepheme.ui.palette import GLASS, RED_CELLS, contrast, ring_colours
 
 WITH_OTHERS = Taxonomy("with HemeLabel's", (*DEEPHEME_23.classes, *OTHER_CLASSES))
@@ -36,8 +38,6 @@ def lab(colour, vision="normal"):
 
 @pytest.mark.parametrize("name", ["Deuteranomaly", "Protanomaly"])
 def test_the_visions_are_those_of_a_colour_library(name):
-    from colour import blindness  # 2 s, and it is for this test alone
-
     vision = {"Deuteranomaly": "deutan", "Protanomaly": "protan"}[name]
     np.testing.assert_allclose(blindness.matrix_cvd_Machado2009(name, 1.0), VISIONS[vision], atol=1e-6)
 
@@ -89,3 +89,10 @@ def test_contrast_of_known_colours():
     assert contrast("#ffffff", "#000000") == pytest.approx(21)
     assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
     assert contrast("#123456", "#123456") == 1
+
+
+def test_a_bundle_of_an_earlier_day_takes_the_colours_of_today_and_ones_own_taxonomy_keeps_its_own():
+    old = Taxonomy("pbc-11", tuple(replace(each, colour="#123456") for each in PBC_11.classes))
+    assert recoloured(old) == PBC_11
+    own = Taxonomy("own", old.classes)
+    assert recoloured(own) == own

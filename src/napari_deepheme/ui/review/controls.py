@@ -10,14 +10,14 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QVBoxLayou
 from napari_deepheme.ui.review.order import CellFilter, Order, Show
 from napari_deepheme.ui.widgets import tip
 
-_ANY = "any"
+_ANY_CLASS, _ANY_FIELD = "any class", "any field"
 _SHOW_TIPS = (
     "Which cells: to review are those the ensemble is unsure of or that are unlike its training cells, the "
     "settled ones among them; still to review leaves those out."
 )
 _SORT_TIPS = (
-    "Which come first: the most uncertain, the least confident, those the members disagree on, those least like "
-    "the training cells, those whose label teaches most, or as they lie on the slide."
+    "Which come first: the most uncertain, the least confident, those the members disagree on, those least "
+    "like the training cells, those whose label teaches most, or as they lie on the slide."
 )
 
 
@@ -39,12 +39,12 @@ class FilterBar(QWidget):
         orders = [each for each in Order if teaches or each is not Order.TEACHES]
         self.show_combo = _combo("Cells shown", _SHOW_TIPS, [(each.value, each) for each in Show])
         self.order_combo = _combo("Order of the cells", _SORT_TIPS, [(each.value, each) for each in orders])
-        self.class_combo = _combo("Class of the cells shown", "Only cells of one class.", [(_ANY, "")])
+        self.class_combo = _combo("Class of the cells shown", "Only cells of one class.", [(_ANY_CLASS, "")])
         self.region_combo = _combo(
-            "Field of the cells shown", "Only cells of one field or region.", [(_ANY, "")]
+            "Field of the cells shown", "Only cells of one field or region.", [(_ANY_FIELD, "")]
         )
         self.group_check = tip(
-            QCheckBox("by class"), "A group for each class; selected cells can be drawn into another."
+            QCheckBox("&group"), "A group for each class; selected cells can be drawn into another."
         )
         for combo in self._combos():
             combo.currentIndexChanged.connect(lambda _: self.changed.emit())
@@ -79,8 +79,8 @@ class FilterBar(QWidget):
 
     def offer(self, classes: Sequence[tuple[str, str]], regions: Sequence[str]) -> None:
         """Offer classes (text, code) and regions; a choice that is still offered stays."""
-        _fill(self.class_combo, [(_ANY, ""), *classes])
-        _fill(self.region_combo, [(_ANY, ""), *((each, each) for each in regions)])
+        _fill(self.class_combo, [(_ANY_CLASS, ""), *classes])
+        _fill(self.region_combo, [(_ANY_FIELD, ""), *((each, each) for each in regions)])
 
     def _combos(self) -> tuple[QComboBox, ...]:
         return self.show_combo, self.order_combo, self.class_combo, self.region_combo
@@ -90,16 +90,13 @@ class FilterBar(QWidget):
         rows.setContentsMargins(0, 0, 0, 0)
         rows.setSpacing(2)
         first, second = QHBoxLayout(), QHBoxLayout()
-        for row, text, combo in (
-            (first, "&Show", self.show_combo),
-            (first, "S&ort", self.order_combo),
-            (second, "&Class", self.class_combo),
-            (second, "Fi&eld", self.region_combo),
-        ):
+        for text, combo in (("&Show", self.show_combo), ("S&ort", self.order_combo)):
             name = QLabel(text)
             name.setBuddy(combo)
-            row.addWidget(name)
-            row.addWidget(combo, 1)
+            first.addWidget(name)
+            first.addWidget(combo, 1)
+        second.addWidget(self.class_combo, 1)
+        second.addWidget(self.region_combo, 1)
         second.addWidget(self.group_check)
         rows.addLayout(first)
         rows.addLayout(second)
@@ -109,7 +106,7 @@ def _combo(name: str, tooltip: str, items: Sequence[tuple[str, object]]) -> QCom
     combo = tip(QComboBox(), tooltip)
     combo.setAccessibleName(name)
     combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    combo.setMinimumContentsLength(5)
+    combo.setMinimumContentsLength(3)
     for text, data in items:
         combo.addItem(text, data)
     return combo

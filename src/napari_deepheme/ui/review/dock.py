@@ -6,32 +6,32 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari.layers import Image
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtGui import QKeyEvent
-from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
-from superqt import QCollapsible
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_deepheme.errors import DeepHemeError
 from napari_deepheme.slide import open_slide
-from napari_deepheme.taxonomy import CellClass, known_classes
+from napari_deepheme.taxonomy import CellClass, known_classes, recoloured
 from napari_deepheme.ui.review.adding import AddByClick, Position
-from napari_deepheme.ui.review.controls import FilterBar
 from napari_deepheme.ui.review.crops import CropReader
 from napari_deepheme.ui.review.details import cell_lines, votes_of
-from napari_deepheme.ui.review.gallery import Gallery
 from napari_deepheme.ui.review.key_editor import KeyEditor
-from napari_deepheme.ui.review.key_panel import KeyPanel
-from napari_deepheme.ui.review.keys import ClassKeys, default_keys, offered_classes, read_keys, write_keys
-from napari_deepheme.ui.review.legend import Legend
+from napari_deepheme.ui.review.keys import (
+    ClassKeys,
+    default_keys,
+    offered_classes,
+    read_keys,
+    write_keys,
+)
 from napari_deepheme.ui.review.marker import Marker
 from napari_deepheme.ui.review.order import CellFilter, Suggest, progress
+from napari_deepheme.ui.review.panel import ReviewPanel
 from napari_deepheme.ui.review.reviewer import Reviewer
 from napari_deepheme.ui.review.shortcuts import Action, meaning
 from napari_deepheme.ui.session import Session
 from napari_deepheme.ui.state import state_of
-from napari_deepheme.ui.widgets import button, label, tip
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -58,19 +58,18 @@ class ReviewDock(QWidget):
         self.state = state_of(viewer)
         self.reviewer = Reviewer(self.state, suggest)
         self._session: Session | None = None
-        self._acting, self._hint = False, "Ctrl-Z"
+        self._acting, self._telling, self._hint = False, False, "Ctrl-Z"
         self._touched: tuple[int, ...] = ()
         self._classes: dict[str, CellClass] = {}
         self.keys = ClassKeys({})
         self._marker = Marker(viewer)
-        self._adding = AddByClick(viewer, self._slide, self._add)
+        self._adding = AddByClick(viewer, lambda: self.state.slide, self._add)
         self._late = QTimer(self)
         self._late.setSingleShot(True)
         self._late.setInterval(_CATCH_UP_MS)
         self._late.timeout.connect(self._catch_up)
-        self._make_widgets(teaches=suggest is not None)
-        self._lay_out()
-        self.setFocusProxy(self.gallery)
+        self.panel = ReviewPanel(self.reviewer, self._class_of, teaches=suggest is not None, parent=self)
+        self._connect_panel()
         self._connections = (
             (self.state.analysis_changed, self._on_analysis),
             (self.state.assessment_changed, self._look),
@@ -84,8 +83,8 @@ class ReviewDock(QWidget):
 
     def show_cells(self, wanted: CellFilter) -> None:
         """Show certain cells, such as those of a class, and take the keys."""
-        self.filters.choose(wanted)
-        self.gallery.setFocus()
+        self.panel.filters.choose(wanted)
+        self.panel.gallery.setFocus()
 
     def release(self) -> None:
         """Let go of viewer, state and file; once is enough."""
@@ -93,9 +92,7 @@ class ReviewDock(QWidget):
         self._adding.switch(False)
         for signal, slot in self._connections:
             signal.disconnect(slot, missing_ok=True)
-        self.gallery.set_reader(None)
-
-    # ------------------------------------------------------------------ Qt's events
+        self.panel.gallery.set_reader(None)
 
     def event(self, event: QEvent | None) -> bool:
         """Keep napari's own shortcuts away from the keys that mean something here."""
@@ -121,7 +118,7 @@ class ReviewDock(QWidget):
     def keyReleaseEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802
         """Hide the surroundings when space is let go."""
         if event is not None and event.key() == Qt.Key.Key_Space and not event.isAutoRepeat():
-            self.gallery.hide_context()
+            self.panel.gallery.hide_context()
         else:
             super().keyReleaseEvent(event)
 
@@ -130,8 +127,6 @@ class ReviewDock(QWidget):
         super().changeEvent(event)
         if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.release()
-
-    # ------------------------------------------------------------------ what a person does
 
     def label(self, code: str) -> None:
         """Give the selected cells a class and go on."""
@@ -142,14 +137,14 @@ class ReviewDock(QWidget):
         if self._session is None:
             return
         if action is Action.CONTEXT:
-            self.gallery.show_context()
+            self.panel.gallery.show_context()
         elif action is Action.ACCEPT:
             self._do(self.reviewer.accept)
         elif action is Action.NO_CELL:
             self._do(self.reviewer.no_cell)
         elif action is Action.NEXT:
             if not self.reviewer.next_to_review():
-                self.message.setText("Nothing is left to review among the cells shown.")
+                self.panel.message.setText("Nothing is left to review among the cells shown.")
             self._show_place()
         else:
             self._go_back(action)
@@ -161,7 +156,7 @@ class ReviewDock(QWidget):
         self._do(self.reviewer.undo if undo else self.reviewer.redo)
         self._hint = "Ctrl-Z"
         if not self._touched:
-            self.message.setText("Nothing to undo." if undo else "Nothing to do again.")
+            self.panel.message.setText("Nothing to undo." if undo else "Nothing to do again.")
             return
         self.reviewer.go_to(self._touched[0])
         self._show_place()
@@ -181,7 +176,7 @@ class ReviewDock(QWidget):
 
     def _add(self, yx: Position) -> None:
         self._do(lambda: self.reviewer.add(yx))
-        self.gallery.setFocus()
+        self.panel.gallery.setFocus()
 
     def _drop(self, cells: tuple[int, ...], code: str) -> None:
         self._do(lambda: self.reviewer.move_to_class(cells, code))
@@ -195,13 +190,11 @@ class ReviewDock(QWidget):
             except DeepHemeError as err:
                 show_error(str(err))
 
-    # ------------------------------------------------------------------ what the state says
-
     def _on_analysis(self) -> None:
         session = self.state.session
         if session is not self._session:
             self._session = session
-            self.gallery.set_reader(self._reader(session) if session is not None else None)
+            self.panel.gallery.set_reader(self._reader(session) if session is not None else None)
             self._take_keys(self._kept_keys())
         self._look()
 
@@ -216,55 +209,51 @@ class ReviewDock(QWidget):
         self._show_cells()
 
     def _on_selection(self) -> None:
-        if not self._acting:
+        if not self._acting and not self._telling:
             self.reviewer.take_selection(self.state.selection, self.state.current)
             self._show_place(tell=False)
 
     def _on_said(self, line: str) -> None:
-        self.message.setText(f"{line} · {self._hint}")
-
-    # ------------------------------------------------------------------ showing
+        self.panel.message.setText(f"{line} · {self._hint}")
 
     def _look(self) -> None:
         """Make the list anew, by filter and order."""
-        wanted, order = self.filters.wanted, self.filters.order
-        self.reviewer.look_at(wanted, order, grouped=self.filters.grouped)
+        wanted, order = self.panel.filters.wanted, self.panel.filters.order
+        self.reviewer.look_at(wanted, order, grouped=self.panel.filters.grouped)
         self._show_cells()
 
     def _show_cells(self) -> None:
         """Show the list and all that depends on the cells."""
         reviewer, table = self.reviewer, self.state.table
         there = self._session is not None
-        for widget in (self.filters, self.gallery, self.key_panel, self.keys_button, self.add_button):
-            widget.setEnabled(there)
-        self.gallery.refresh()
+        self.panel.enable(there)
+        self.panel.gallery.refresh()
         counts = progress(table) if there else {}
         order = list(dict.fromkeys((*self._classes, *counts)))
-        self.legend.show_progress(counts, self._class_of, order)
-        self.filters.offer(
+        self.panel.legend.show_progress(counts, self._class_of, order)
+        self.panel.filters.offer(
             [(f"{code} · {self._class_of(code).name}", code) for code in order if code in counts],
-            sorted({*table["region"]} - {""}) if there else [],
+            sorted({*table["region"].unique()} - {""}) if there else [],
         )
         changed = f"changed {reviewer.n_settled} of {len(reviewer)} · {reviewer.n_waiting} to review"
-        self.count.setText(changed if there else _NOTHING)
+        self.panel.count.setText(changed if there else _NOTHING)
         self._show_place()
 
     def _show_place(self, *, tell: bool = True) -> None:
         """Show where one is, in the gallery, in words and on the slide."""
-        self.gallery.show_current()
+        self.panel.gallery.show_current()
         row, cell = self.reviewer.row(), self.reviewer.current_id
         votes = votes_of(self.state.analysis, cell) if cell is not None else ""
         what, why = cell_lines(row, votes)
-        self.what.setText(what)
-        self.why.setText(why)
+        self.panel.what.setText(what)
+        self.panel.why.setText(why)
         mpp = self._session.origin.mpp if self._session is not None else None
         yx = None if row is None else (float(row["y_px"]), float(row["x_px"]))
-        self._marker.show(yx, self._slide(), mpp[1] if mpp else None)
+        self._marker.show(yx, self.state.slide, mpp[1] if mpp else None)
         if tell:
+            self._telling = True
             self.state.select(self.reviewer.selected, cell)
-
-    def _slide(self) -> Image | None:
-        return self.state.slide
+            self._telling = False
 
     def _class_of(self, code: str) -> CellClass:
         return self._classes.get(code) or known_classes([code]).classes[0]
@@ -273,7 +262,7 @@ class ReviewDock(QWidget):
         analysis, own, path = session.analysis, session.origin.mpp, Path(session.slide)
         wanted = analysis.facts.bundle.mpp if analysis is not None else _TABLE_MPP
         downsample = (wanted / own[0], wanted / own[1]) if own is not None else (1.0, 1.0)
-        return CropReader(lambda: open_slide(path), downsample, self.gallery.announce)
+        return CropReader(lambda: open_slide(path), downsample, self.panel.gallery.announce)
 
     def _kept_keys(self) -> ClassKeys | None:
         try:
@@ -285,48 +274,23 @@ class ReviewDock(QWidget):
     def _take_keys(self, keys: ClassKeys | None) -> None:
         """Put keys in force, the default ones for want of others, and show them with their classes."""
         taxonomy = self.state.taxonomy
-        offered = offered_classes(taxonomy) if taxonomy is not None else ()
+        offered = offered_classes(recoloured(taxonomy)) if taxonomy is not None else ()
         self.keys = default_keys(offered) if keys is None else keys
         self._classes = {each.code: each for each in offered}
         more = [code for code in self.keys.codes.values() if code not in self._classes]
         self._classes |= {each.code: each for each in known_classes(more).classes}
-        self.key_panel.show_classes(tuple(self._classes.values()), self.keys)
+        self.panel.show_keys(list(self._classes.values()), self.keys)
 
-    def _make_widgets(self, *, teaches: bool) -> None:
-        self.filters = FilterBar(teaches=teaches)
-        self.filters.changed.connect(self._look)
-        self.gallery = Gallery(
-            self.reviewer, lambda code: self._class_of(code).colour, lambda code: self._class_of(code).name
-        )
-        self.filters.used.connect(self.gallery.setFocus)
-        self.gallery.chosen.connect(lambda _cell: self._show_place())
-        self.gallery.dropped.connect(self._drop)
-        self.what, self.why, self.message = label(), label(), label()
-        self.count = tip(label(), "Cells of those shown that a person settled; cells of all that still wait.")
-        self.key_panel = KeyPanel()
-        self.key_panel.pressed.connect(self.label)
-        self.keys_button = button("&Keys…", "Choose which key gives which class.", self._edit_keys)
-        self.add_button = button(
-            "&Add missed cells", "While pressed, a click on the slide adds a cell there.", lambda: None
-        )
-        self.add_button.setCheckable(True)
-        self.add_button.toggled.connect(self._adding.switch)
-        self.legend = Legend()
-
-    def _lay_out(self) -> None:
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.add_button)
-        buttons.addWidget(self.keys_button)
-        self.help = label("Enter accept · N next · X no cell · Space surroundings · Ctrl-Z undo")
-        classes = QCollapsible("Classes present and progress")
-        classes.setDuration(0)
-        classes.addWidget(self.legend)
+    def _connect_panel(self) -> None:
+        panel = self.panel
         layout = QVBoxLayout(self)
-        layout.addWidget(self.filters)
-        layout.addWidget(self.gallery, 1)
-        for widget in (self.what, self.why, self.key_panel, self.help, self.message, self.count):
-            layout.addWidget(widget)
-        layout.addLayout(buttons)
-        layout.addWidget(classes)
-        layout.setSpacing(3)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(panel)
         self.setMinimumWidth(360)
+        self.setFocusProxy(panel.gallery)
+        panel.filters.changed.connect(self._look)
+        panel.gallery.chosen.connect(lambda _cell: self._show_place())
+        panel.gallery.dropped.connect(self._drop)
+        panel.key_panel.pressed.connect(self.label)
+        panel.keys_button.clicked.connect(self._edit_keys)
+        panel.add_button.toggled.connect(self._adding.switch)

@@ -6,15 +6,15 @@ from collections.abc import Callable
 
 from qtpy.QtCore import QEvent, QPoint, QRect, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QHelpEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QResizeEvent
-from qtpy.QtWidgets import QAbstractScrollArea, QApplication, QFrame, QWidget
+from qtpy.QtWidgets import QAbstractScrollArea, QApplication, QFrame, QScrollBar, QWidget
 
 from napari_deepheme.ui.review.crops import Crop, CropReader, CropRequest
 from napari_deepheme.ui.review.grid import Grid, Step
 from napari_deepheme.ui.review.preview import Preview
 from napari_deepheme.ui.review.reviewer import Reviewer
-from napari_deepheme.ui.review.tiles import CAPTION, Emphasis, paint_tile
+from napari_deepheme.ui.review.tiles import CAPTION, Look, paint_tile
 
-_LEAST_TILE = 88
+_LEAST_TILE = 78
 _HEADING = 24
 _STEPS = {
     Qt.Key.Key_Left: Step.LEFT,
@@ -58,6 +58,9 @@ class Gallery(QAbstractScrollArea):
         self._anchor = 0
         self._dragging = False
         self._preview = Preview(self)
+        self._port, self._bar = QWidget(), QScrollBar(Qt.Orientation.Vertical)
+        self.setViewport(self._port)
+        self.setVerticalScrollBar(self._bar)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -76,7 +79,7 @@ class Gallery(QAbstractScrollArea):
         if self._reader is not None:
             self._reader.close()
         self._reader = reader
-        self.viewport().update()
+        self._port.update()
 
     def announce(self, request: CropRequest) -> None:
         """Say from any thread that a crop was read."""
@@ -84,31 +87,31 @@ class Gallery(QAbstractScrollArea):
 
     def refresh(self) -> None:
         """Follow the reviewer: its list, its place."""
-        width = self.viewport().width()
+        width = self._port.width()
         columns = max(width // _LEAST_TILE, 1)
         side = max(width // columns, 1)
         heading = _HEADING if self._reviewer.grouped else 0
         sizes = [count for _, count in self._reviewer.groups]
         self._grid = Grid(sizes, columns, (side, side + CAPTION), heading)
-        bar = self.verticalScrollBar()
-        bar.setPageStep(self.viewport().height())
+        bar = self._bar
+        bar.setPageStep(self._port.height())
         bar.setSingleStep((side + CAPTION) // 2)
-        bar.setRange(0, max(self._grid.height - self.viewport().height(), 0))
+        bar.setRange(0, max(self._grid.height - self._port.height(), 0))
         self._describe()
-        self.viewport().update()
+        self._port.update()
 
     def show_current(self) -> None:
         """Scroll until the current cell is seen."""
         if self._reviewer.current < 0:
             return
         _, top = self._grid.place(self._reviewer.current)
-        bar, height = self.verticalScrollBar(), self.viewport().height()
+        bar, height = self._bar, self._port.height()
         if top < bar.value():
             bar.setValue(top - self._grid.heading)
         elif top + self._grid.tile[1] > bar.value() + height:
             bar.setValue(top + self._grid.tile[1] - height)
         self._describe()
-        self.viewport().update()
+        self._port.update()
 
     def show_context(self) -> None:
         """Show the surroundings of the current cell beside it, until :meth:`hide_context`."""
@@ -121,26 +124,26 @@ class Gallery(QAbstractScrollArea):
     def tile_box(self, index: int) -> QRect:
         """Where a tile lies in the viewport."""
         x, y = self._grid.place(index)
-        return QRect(x, y - self.verticalScrollBar().value(), *self._grid.tile)
+        return QRect(x, y - self._bar.value(), *self._grid.tile)
 
     # ------------------------------------------------------------------ Qt's events
     def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802, ARG002 - Qt's names
         """Paint what is seen."""
-        top = self.verticalScrollBar().value()
-        seen = self._grid.between(top, top + self.viewport().height())
+        top = self._bar.value()
+        seen = self._grid.between(top, top + self._port.height())
         selected = frozenset(self._reviewer.selected)
-        with QPainter(self.viewport()) as painter:
+        with QPainter(self._port) as painter:
             painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
-            for group in self._grid.headings_between(top, top + self.viewport().height()):
+            for group in self._grid.headings_between(top, top + self._port.height()):
                 self._paint_heading(painter, group, top)
             for index in reversed(seen):  # the newest request is read first: that of the first tile
                 tile = self._reviewer.tile(index)
-                emphasis = Emphasis(tile.cell in selected, index == self._reviewer.current)
+                look = Look(tile.cell in selected, index == self._reviewer.current, self.palette())
                 crop = self._crop(CropRequest(*tile.yx))
-                paint_tile(painter, self.tile_box(index), tile, crop, self._colour_of(tile.code), emphasis)
+                paint_tile(painter, self.tile_box(index), tile, crop, self._colour_of(tile.code), look)
             if not len(self._reviewer):
                 painter.setPen(self.palette().windowText().color())
-                painter.drawText(self.viewport().rect(), Qt.AlignmentFlag.AlignCenter, "No cells to show.")
+                painter.drawText(self._port.rect(), Qt.AlignmentFlag.AlignCenter, "No cells to show.")
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802
         """Lay out anew."""
@@ -156,7 +159,7 @@ class Gallery(QAbstractScrollArea):
         if step is None or not len(self._reviewer) or modifiers & Qt.KeyboardModifier.ControlModifier:
             event.ignore()
             return
-        there = self._grid.stepped(max(self._reviewer.current, 0), step, self.viewport().height())
+        there = self._grid.stepped(max(self._reviewer.current, 0), step, self._port.height())
         self._select(there, extend=bool(modifiers & Qt.KeyboardModifier.ShiftModifier))
 
     def mousePressEvent(self, event: QMouseEvent | None) -> None:  # noqa: N802
@@ -186,17 +189,17 @@ class Gallery(QAbstractScrollArea):
         moved = (event.position().toPoint() - self._pressed[1]).manhattanLength()
         if moved >= QApplication.startDragDistance() and not self._dragging:
             self._dragging = True
-            self.viewport().setCursor(Qt.CursorShape.DragMoveCursor)
+            self._port.setCursor(Qt.CursorShape.DragMoveCursor)
 
     def mouseReleaseEvent(self, event: QMouseEvent | None) -> None:  # noqa: N802
         """End a drag, or select the one that was clicked."""
         pressed, dragged = self._pressed, self._dragging
         self._pressed, self._dragging = None, False
-        self.viewport().unsetCursor()
+        self._port.unsetCursor()
         if event is None or pressed is None:
             return
         if dragged:
-            group = self._grid.group_at(event.position().toPoint().y() + self.verticalScrollBar().value())
+            group = self._grid.group_at(event.position().toPoint().y() + self._bar.value())
             code = self._reviewer.groups[group][0] if group is not None else ""
             if code and group != self._grid.group_of(pressed[0]):
                 self.dropped.emit(self._reviewer.selected, code)
@@ -229,7 +232,7 @@ class Gallery(QAbstractScrollArea):
             self.chosen.emit(self._reviewer.current_id)
 
     def _index_at(self, point: QPoint) -> int | None:
-        return self._grid.index_at(point.x(), point.y() + self.verticalScrollBar().value())
+        return self._grid.index_at(point.x(), point.y() + self._bar.value())
 
     def _crop(self, request: CropRequest) -> Crop | None:
         return self._reader.get(request) if self._reader is not None else None
@@ -238,14 +241,14 @@ class Gallery(QAbstractScrollArea):
         if request.wide:
             self._preview.take(request, self._crop(request))
         else:
-            self.viewport().update()
+            self._port.update()
 
     def _show_context(self, index: int) -> None:
         if not 0 <= index < len(self._reviewer):
             return
         tile = self._reviewer.tile(index)
         request = CropRequest(*tile.yx, wide=True)
-        beside = self.viewport().mapToGlobal(self.tile_box(index).topLeft())
+        beside = self._port.mapToGlobal(self.tile_box(index).topLeft())
         self._preview.show_for(request, beside)
         self._preview.take(request, self._crop(request))
 
@@ -262,7 +265,7 @@ class Gallery(QAbstractScrollArea):
 
     def _paint_heading(self, painter: QPainter, group: int, top: int) -> None:
         code, count = self._reviewer.groups[group]
-        box = QRect(4, self._grid.heading_top(group) - top, self.viewport().width() - 8, self._grid.heading)
+        box = QRect(4, self._grid.heading_top(group) - top, self._port.width() - 8, self._grid.heading)
         painter.setPen(self.palette().windowText().color())
         text = f"{self._name_of(code) or 'no class'} ({code or '?'}) · {count}"
         painter.drawText(box, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, text)

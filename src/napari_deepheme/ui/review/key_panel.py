@@ -14,7 +14,7 @@ from napari_deepheme.ui.widgets import tip
 
 _COLUMNS = 3
 _SWATCH = 12
-_AROUND = _SWATCH + 14  # swatch and margins of a button
+_AROUND = _SWATCH + 8  # swatch and margins of a button
 
 
 def swatch(colour: str) -> QPixmap:

@@ -105,7 +105,14 @@ def default_keys(classes: Iterable[CellClass]) -> ClassKeys:
     return ClassKeys({**given, **dict(zip([*free, *_SPARE], without, strict=False))})
 
 
-def read_keys(name: str, path: Path = KEYS_FILE) -> ClassKeys | None:
+def in_key_order(classes: Iterable[CellClass], keys: ClassKeys) -> list[CellClass]:
+    """Classes as their keys lie on the keyboard, row by row; those without a key come last."""
+    every = "1234567890-=qwertyuiop[]asdfghjkl;'zxcvbnm,./"
+    place = {key: i for i, key in enumerate(every)}
+    return sorted(classes, key=lambda each: place.get(keys.key_of(each.code), len(every)))
+
+
+def read_keys(name: str, path: Path | None = None) -> ClassKeys | None:
     """The keys a person chose for the taxonomy ``name``; None if nobody did.
 
     Raises
@@ -113,11 +120,11 @@ def read_keys(name: str, path: Path = KEYS_FILE) -> ClassKeys | None:
     OptionError
         The file is no TOML, or does not hold a class code for each key.
     """
-    chosen = _read(path).get(name)
+    chosen = _read(path or KEYS_FILE).get(name)
     return None if chosen is None else ClassKeys(chosen)
 
 
-def write_keys(name: str, keys: ClassKeys, path: Path = KEYS_FILE) -> None:
+def write_keys(name: str, keys: ClassKeys, path: Path | None = None) -> None:
     """Keep the keys of a taxonomy beside those of others.
 
     Raises
@@ -127,6 +134,7 @@ def write_keys(name: str, keys: ClassKeys, path: Path = KEYS_FILE) -> None:
     OutputError
         It cannot be written.
     """
+    path = path or KEYS_FILE
     every = {**_read(path), name: dict(keys.codes)}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -157,5 +165,5 @@ def _first(err: Exception) -> str:
 def _check_key(key: str, code: str) -> None:
     if len(key) != 1 or not key.isprintable() or key.isspace() or key != key.lower():
         raise OptionError(
-            f"The key {key!r} of {code} cannot be used; expected one small letter, digit or sign, such as 3 or q."
+            f"The key {key!r} of {code} cannot be used; expected one small letter, digit or sign, such as q."
         )

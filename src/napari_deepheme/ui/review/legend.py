@@ -68,6 +68,6 @@ class Legend(QWidget):
             bar.setTextVisible(False)
             bar.setFixedSize(_BAR_PX, 8)
             bar.setAccessibleName(f"Review of {each.name}")
-            for column, widget in enumerate((colour, name, count, bar)):
-                self._grid.addWidget(widget, row, column)
             self._lines[code] = (colour, name, count, bar)
+            for column, each_widget in enumerate(self._lines[code]):
+                self._grid.addWidget(each_widget, row, column)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Layer, Points
+
+from napari_deepheme.ui.layers import placement
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 MARKER_KEY = "deepheme_marker"
 """Where the metadata of the layer says what it is."""
 _NAME = "cell in review"
+_MOVES = ("scale", "translate")
 _RING_UM = 30.0
 _UNKNOWN_MPP = 0.25
 _LEAST_PX, _WANTED_PX = 24.0, 90.0
@@ -42,18 +45,17 @@ class Marker:
             if layer is not None and len(layer.data):
                 layer.data = np.zeros((0, 2))
             return
+        place = placement(slide) if slide is not None else {"scale": (mpp or 1.0, mpp or 1.0)}
         if layer is None:
-            layer = self._made()
-        if slide is not None:
-            for name in ("scale", "translate", "rotate", "shear", "affine", "units"):
-                setattr(layer, name, getattr(slide, name))
-        else:
-            layer.scale = (mpp or 1.0, mpp or 1.0)
+            layer = self._made(place)
+        elif any(not np.array_equal(getattr(layer, name), place[name]) for name in _MOVES if name in place):
+            for name, value in place.items():
+                setattr(layer, name, value)
         layer.data = np.array([yx])
         layer.size = _RING_UM / (mpp or _UNKNOWN_MPP)
         self._go_to(layer)
 
-    def _made(self) -> Points:
+    def _made(self, place: dict[str, Any]) -> Points:
         selected = set(self._viewer.layers.selection)
         layer = Points(
             np.zeros((0, 2)),
@@ -62,6 +64,7 @@ class Marker:
             border_color="#1a1a1a",
             border_width=0.06,
             metadata={MARKER_KEY: True},
+            **place,
         )
         self._viewer.add_layer(layer)
         # what a person has selected stays selected: this is not for editing

@@ -123,20 +123,12 @@ def ordered(table: pd.DataFrame, rows: Rows, order: Order, suggest: Suggest | No
 
 def progress(table: pd.DataFrame) -> dict[str, ClassProgress]:
     """How far the review of each class is, by the labels that count now; the first seen comes first."""
-    counts = pd.DataFrame(
-        {
-            "label": table["label"].to_numpy(object),
-            "reviewed": settled_rows(table),
-            "to_review": waiting_rows(table),
-            "total": 1,
-        }
-    )
-    sums = counts.groupby("label", sort=False).sum()
-    return {
-        str(row.Index): ClassProgress(int(row.total), int(row.reviewed), int(row.to_review))
-        for row in sums.itertuples()
-        if row.Index
-    }
+    which, codes = pd.factorize(table["label"].to_numpy(object))
+    numbers = [
+        np.bincount(which[chosen], minlength=len(codes)).tolist()
+        for chosen in (np.ones(len(table), bool), settled_rows(table), waiting_rows(table))
+    ]
+    return {str(code): ClassProgress(*each) for code, *each in zip(codes, *numbers, strict=True) if str(code)}
 
 
 def _shown(table: pd.DataFrame, show: Show) -> NDArray[np.bool_]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QPoint, Qt
-from qtpy.QtGui import QPixmap
+from qtpy.QtCore import QPoint, QRect, Qt
+from qtpy.QtGui import QGuiApplication, QPixmap
 from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_deepheme.errors import DeepHemeError
@@ -29,7 +29,8 @@ class Preview(QLabel):
         """Open beside a point of the screen and wait for the picture."""
         self._request = request
         self.setText("…")
-        screen = self.screen().availableGeometry()
+        on = self.screen() or QGuiApplication.primaryScreen()
+        screen = on.availableGeometry() if on is not None else QRect(0, 0, 2 * _SIDE, 2 * _SIDE)
         left = beside.x() - _SIDE - _GAP
         top = min(max(beside.y(), screen.top()), screen.bottom() - _SIDE)
         self.move(left if left >= screen.left() else beside.x() + CROP_PX + _GAP, top)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from napari_deepheme.taxonomy import Taxonomy
 from napari_deepheme.ui.review.order import (
     CellFilter,
     Order,
@@ -20,73 +17,10 @@ from napari_deepheme.ui.review.order import (
     settled_rows,
     waiting_rows,
 )
+from napari_deepheme.ui.review.protocol import ReviewState, Tile
 
 Ids = NDArray[np.int64]
 _NEEDED = ("cell_id", "label", "label_source", "needs_review", "confidence", "y_px", "x_px")
-
-
-class ReviewState(Protocol):
-    """What is needed of :class:`~napari_deepheme.ui.state.ViewerState`."""
-
-    @property
-    def table(self) -> pd.DataFrame:
-        """Cells in the columns of ``cells.csv``, what people corrected applied; without any, of no columns."""
-        ...
-
-    @property
-    def taxonomy(self) -> Taxonomy | None:
-        """The classes in use."""
-        ...
-
-    def relabel(self, ids: Iterable[int], code: str) -> None:
-        """Give cells a class."""
-        ...
-
-    def accept(self, ids: Iterable[int]) -> None:
-        """Confirm the classes of cells."""
-        ...
-
-    def delete(self, ids: Iterable[int]) -> None:
-        """Say that these are no cells."""
-        ...
-
-    def add(self, yx: tuple[float, float], label: str = "") -> int:
-        """Add a cell that was missed; gives its id."""
-        ...
-
-    def undo(self) -> bool:
-        """Take the last correction back; whether there was one."""
-        ...
-
-    def redo(self) -> bool:
-        """Let what was taken back last hold again; whether there was anything."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Tile:
-    """What a thumbnail shows.
-
-    Attributes
-    ----------
-    cell : int
-        Id.
-    code : str
-        Class that counts; empty for an added cell without one.
-    probability : float
-        The model's for its own call; NaN for a cell it was not asked about.
-    yx : tuple of float
-        Middle, level-0 pixels.
-    person, waiting : bool
-        A person gave or confirmed the class; it is to be reviewed and nobody did.
-    """
-
-    cell: int
-    code: str
-    probability: float
-    yx: tuple[float, float]
-    person: bool
-    waiting: bool
 
 
 class Reviewer:
@@ -166,7 +100,7 @@ class Reviewer:
         """The cell one is at; None if there is none."""
         return int(self._ids[self._rows[self.current]]) if 0 <= self.current < len(self._rows) else None
 
-    def row(self) -> pd.Series | None:  # type: ignore[type-arg]
+    def row(self) -> pd.Series | None:
         """All that is known of the current cell."""
         there = 0 <= self.current < len(self._rows)
         return self._state.table.iloc[int(self._rows[self.current])] if there else None
@@ -174,7 +108,7 @@ class Reviewer:
     def tile(self, index: int) -> Tile:
         """What the thumbnail at a place shows."""
         row = self._rows[index]
-        y, x = self._yx[row].tolist()
+        y, x = float(self._yx[row, 0]), float(self._yx[row, 1])
         return Tile(
             int(self._ids[row]),
             str(self._labels[row]),
@@ -186,7 +120,9 @@ class Reviewer:
 
     def index_of(self, cell: int | None) -> int:
         """Place of a cell in the list; -1 if it is not there."""
-        found = np.flatnonzero(self.ids == cell) if cell is not None else ()
+        if cell is None:
+            return -1
+        found = np.flatnonzero(self.ids == cell)
         return int(found[0]) if len(found) else -1
 
     @property

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 from qtpy.QtCore import QRect, Qt
 from qtpy.QtGui import QColor, QImage, QPainter, QPalette, QPen
 
 from napari_deepheme.errors import DeepHemeError
 from napari_deepheme.slide.planes import Pixels
 from napari_deepheme.ui.review.crops import Crop
-from napari_deepheme.ui.review.reviewer import Tile
+from napari_deepheme.ui.review.protocol import Tile
 
 MARGIN, FRAME, CAPTION = 3, 3, 18
 _MARK = 11
@@ -19,27 +18,25 @@ _PERSON = "✎"
 
 
 @dataclass(frozen=True, slots=True)
-class Emphasis:
-    """Whether a tile is selected, and whether it is the one that keys act on."""
+class Look:
+    """Whether a tile is selected, whether it is the one that keys act on, and the colours of the window."""
 
     selected: bool
     current: bool
+    palette: QPalette
 
 
 def image_of(pixels: Pixels) -> QImage:
     """A picture of RGB pixels; it holds a copy of them."""
-    whole = np.ascontiguousarray(pixels)
-    height, width = whole.shape[:2]
-    return QImage(whole.data, width, height, 3 * width, QImage.Format.Format_RGB888).copy()
+    height, width = pixels.shape[:2]
+    return QImage(pixels.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888).copy()
 
 
-def paint_tile(
-    painter: QPainter, box: QRect, tile: Tile, crop: Crop | None, colour: str, emphasis: Emphasis
-) -> None:
-    """Paint a tile into a box of the gallery; the painter's palette is that of its widget."""
-    palette = _palette(painter)
+def paint_tile(painter: QPainter, box: QRect, tile: Tile, crop: Crop | None, colour: str, look: Look) -> None:
+    """Paint a tile into a box of the gallery."""
+    palette = look.palette
     inner = box.adjusted(MARGIN, MARGIN, -MARGIN, -MARGIN)
-    if emphasis.selected:
+    if look.selected:
         painter.fillRect(box.adjusted(1, 1, -1, -1), palette.color(QPalette.ColorRole.Highlight))
     picture = QRect(inner.left(), inner.top(), inner.width(), inner.height() - CAPTION)
     painter.fillRect(picture, QColor(colour))
@@ -47,10 +44,10 @@ def paint_tile(
     _paint_crop(painter, inside, crop, palette)
     if tile.waiting:
         _paint_mark(painter, inside)
-    if emphasis.current:
+    if look.current:
         painter.setPen(QPen(palette.color(QPalette.ColorRole.WindowText), 2))
         painter.drawRect(box.adjusted(1, 1, -2, -2))
-    role = QPalette.ColorRole.HighlightedText if emphasis.selected else QPalette.ColorRole.WindowText
+    role = QPalette.ColorRole.HighlightedText if look.selected else QPalette.ColorRole.WindowText
     painter.setPen(palette.color(role))
     caption = QRect(inner.left(), inner.bottom() - CAPTION + 1, inner.width(), CAPTION)
     painter.drawText(caption, Qt.AlignmentFlag.AlignCenter, caption_of(tile))
@@ -78,9 +75,3 @@ def _paint_mark(painter: QPainter, box: QRect) -> None:
     painter.fillRect(mark, QColor("#ffffff"))
     painter.setPen(QPen(QColor("#1a1a1a"), 2))
     painter.drawRect(mark)
-
-
-def _palette(painter: QPainter) -> QPalette:
-    device = painter.device()
-    palette: QPalette = device.palette()
-    return palette
