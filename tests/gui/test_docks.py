@@ -239,7 +239,8 @@ def test_all_docks_in_one_from_the_sample_to_the_reopened_file(
     viewer = make_napari_viewer_proxy()
     viewer.window.resize(1280, 800)
     _, docks = viewer.window.add_plugin_dock_widget(PLUGIN, "All docks")
-    assert max(docks.minimumSizeHint().height(), docks.minimumHeight()) < 560  # of 800, beside menus and the console
+    # of 800, beside menus and status bar
+    assert max(docks.minimumSizeHint().height(), docks.minimumHeight()) < 560
     viewer.open_sample(PLUGIN, "blood_smear")
     assert docks.classify.target_spin.value() == 300  # it has 400 cells
     docks.classify.model_box.add(toy_bundle_folder)
@@ -258,7 +259,7 @@ def test_all_docks_in_one_from_the_sample_to_the_reopened_file(
     (path,) = own_folder.glob("*.deepheme.db")
     viewer.layers.clear()
     assert state.session is None
-    viewer.open(path)  # no other plugin reads it: nobody is asked
+    viewer.open(path, plugin=None)  # as by drag and drop; no other plugin reads it, so nobody is asked
     assert any(is_fields(layer) for layer in viewer.layers)
     pd.testing.assert_frame_equal(state.table, table)
     state.close()

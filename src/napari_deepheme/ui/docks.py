@@ -43,10 +43,9 @@ class AllDocks(QTabWidget):
         self.summary.review_button.clicked.connect(lambda: self.setCurrentWidget(self.review))
         self.setAccessibleName("DeepHeme")
         self._state = state_of(viewer)
-        self._was_running = self._state.run is not None
-        self._state.run_changed.connect(self._on_run)
+        self._state.counted.connect(self._show_numbers)
         self._release = ExitStack()
-        self._release.callback(self._state.run_changed.disconnect, self._on_run)
+        self._release.callback(self._state.counted.disconnect, self._show_numbers)
         for dock in (self.classify, self.summary, self.review):
             self._release.callback(dock.release)
         self.destroyed.connect(self._release.close)
@@ -57,11 +56,9 @@ class AllDocks(QTabWidget):
         if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self._release.close()
 
-    def _on_run(self) -> None:
-        """Show the numbers once a run is over, unless it failed or found nothing."""
-        running = self._state.run is not None
-        ended, self._was_running = self._was_running and not running, running
-        if ended and len(self._state.table) and not self._state.outcome.startswith(("⚠", "Cancelled")):
+    def _show_numbers(self) -> None:
+        """Once a run is over, unless it found nothing."""
+        if len(self._state.table):
             self.setCurrentWidget(self.summary)
 
 

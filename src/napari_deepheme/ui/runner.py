@@ -99,7 +99,7 @@ class Runner(QObject):
         try:
             text = self.task.finish(result)
         finally:
-            self._end(text)
+            self._end(text, counted=self.task.counts)
 
     def _on_failed(self, err: Exception) -> None:
         self.task.show()
@@ -112,9 +112,9 @@ class Runner(QObject):
             show_error(f"{err}{fault}")
         self.failed.emit(err)
 
-    def _end(self, outcome: str) -> None:
+    def _end(self, outcome: str, *, counted: bool = False) -> None:
         self._stop()
-        self.state.run_is(None, outcome)
+        self.state.run_is(None, outcome, counted=counted)
 
     def _stop(self) -> None:
         self._timer.stop()

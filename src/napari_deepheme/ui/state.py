@@ -49,6 +49,8 @@ class ViewerState(Selecting):
     filters_changed : None
     run_changed : None
         A run began, came on or ended.
+    counted : None
+        A run counted cells to its end.
     said : str
         One line on what a person just did, such as “M3 → M4”.
     """
@@ -58,6 +60,7 @@ class ViewerState(Selecting):
     assessment_changed = Signal()
     cells_changed = Signal(object)
     run_changed = Signal()
+    counted = Signal()
     said = Signal(str)
 
     def __init__(self, viewer: ViewerModel) -> None:
@@ -217,10 +220,12 @@ class ViewerState(Selecting):
         """The run under way."""
         return self._run
 
-    def run_is(self, run: Running | None, outcome: str = "") -> None:
-        """Say that a run began, came on, or (None) ended with an outcome."""
+    def run_is(self, run: Running | None, outcome: str = "", *, counted: bool = False) -> None:
+        """Say that a run began, came on, or (None) ended; ``counted``: it counted cells to its end."""
         self._run, self.outcome = run, outcome
         self.run_changed.emit()
+        if counted:
+            self.counted.emit()
 
     def close(self) -> None:
         """Stop the run and close the files; what was found and corrected is in them."""

@@ -147,9 +147,10 @@ class SummaryDock(QWidget):
         layout = scrolled(self, 400)
         for widget in (self.header, self.counts, self.review_button, self.notices):
             layout.addWidget(widget)
-        layout.addWidget(self.table, 1)
+        layout.addWidget(self.table)
         for widget in (self.indices, self.thresholds, self.export_menu, label(_CAVEAT)):
             layout.addWidget(widget)
+        layout.addStretch(1)
 
 
 def _disconnect(application: QApplication, slot: Callable[..., None]) -> None:

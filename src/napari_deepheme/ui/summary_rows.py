@@ -13,7 +13,7 @@ from napari_deepheme.stats.indices import Index
 FIGURE_SPACE = "\u2007"
 """As wide as a digit: keeps columns of numbers still."""
 
-NUMBER_HEADERS = ("n", "%", "95 % int.", "reviewed")
+NUMBER_HEADERS = ("n", "%", "95 % int.", "done")
 _PERCENT = "mitotic"
 
 Progress = Mapping[str, tuple[int, int]]
@@ -67,16 +67,15 @@ def index_lines(differential: Differential) -> list[str]:
     lines = [_index(each) for each in differential.indices.values() if np.isfinite(each.value)]
     if differential.unknown:
         names = ", ".join(each.name.lower() for each in differential.unknown)
-        lines.append(f"Unknown to the model, so called something else: {names}.")
+        lines.append(f"Unknown to the model, so called something else and missing in the ratios: {names}.")
     return lines
 
 
 def _index(index: Index) -> str:
     high = f"{index.high:.2f}" if np.isfinite(index.high) else "∞"
-    text = f"{index.title} {index.value:.2f} ({index.low:.2f}–{high})"
     if index.key.startswith(_PERCENT):
-        text = f"{index.title} {100 * index.value:.1f} % ({100 * index.low:.1f}–{100 * index.high:.1f})"
-    return f"{text}, without {', '.join(index.without).lower()}" if index.without else text
+        return f"{index.title} {100 * index.value:.1f} % ({100 * index.low:.1f}–{100 * index.high:.1f})"
+    return f"{index.title} {index.value:.2f} ({index.low:.2f}–{high})"
 
 
 def _line(row: DifferentialRow, progress: Progress) -> Row:

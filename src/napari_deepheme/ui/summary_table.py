@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableW
 
 from napari_deepheme.ui.summary_rows import NUMBER_HEADERS, Row
 
-_WIDEST = ("1000000", "100.0", "100.0–100.0", "9999/9999")
+_WIDEST = ("1000000", "100.0", "99.9–100.0", "999/999")
 _TIPS = (
     "Untick a class to hide its cells on the slide; the count stays as it is.",
     "Cells with this label: the model's, or yours where you changed it.",
@@ -45,6 +45,7 @@ class SummaryTable(QTableWidget):
         self.setAccessibleName("Differential count")
         self.setShowGrid(False)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._shape_header()
         self._codes: list[str] = []
         self._rows: list[Row] = []
@@ -76,6 +77,7 @@ class SummaryTable(QTableWidget):
             if names != self._codes:
                 self._codes = names
                 self._make_lines(rows, hidden)
+            self._fit_height()
             for i, row in enumerate(rows):
                 for column, text in enumerate(row.numbers, start=1):
                     item = self.item(i, column)
@@ -97,6 +99,13 @@ class SummaryTable(QTableWidget):
                 item.setFont(_font(row))
                 self.setItem(i, column, item)
 
+    def _fit_height(self) -> None:
+        """As high as its lines: the dock scrolls, not the table in it."""
+        header = self.horizontalHeader()
+        heights = [self.rowHeight(row) for row in range(self.rowCount())]
+        top = header.sizeHint().height() if header is not None else 0
+        self.setFixedHeight(sum(heights) + top + 2 * self.frameWidth())
+
     def _shape_header(self) -> None:
         vertical, header = self.verticalHeader(), self.horizontalHeader()
         if vertical is None or header is None:
@@ -107,7 +116,7 @@ class SummaryTable(QTableWidget):
         header.setHighlightSections(False)
         for column, widest in enumerate(_WIDEST, start=1):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
-            self.setColumnWidth(column, self.fontMetrics().horizontalAdvance(widest) + 10)
+            self.setColumnWidth(column, self.fontMetrics().horizontalAdvance(widest) + 8)
         for column, text in enumerate(_TIPS):
             item = self.horizontalHeaderItem(column)
             if item is not None:

@@ -34,6 +34,11 @@ R = TypeVar("R")
 class Task(Protocol[R]):
     """A job with what the window makes of it; all but the job is for the main thread."""
 
+    @property
+    def counts(self) -> bool:
+        """Whether it counts cells."""
+        ...
+
     def job(self) -> Job[R]:
         """The work."""
         ...
@@ -76,6 +81,8 @@ class ClassifyTask:
     remark : str
         Something to add to the outcome, or nothing.
     """
+
+    counts = True
 
     def __init__(self, view: CellsView, image: Image, request: Request, remark: str = "") -> None:
         self._view, self._state = view, view.state
@@ -172,6 +179,8 @@ class FieldsTask:
     on_shown : callable
         Told of the overlay.
     """
+
+    counts = False
 
     def __init__(
         self, viewer: ViewerModel, image: Image, file: SlideFile, on_shown: Callable[[Shapes], None]
