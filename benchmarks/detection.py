@@ -19,8 +19,8 @@ from PIL import Image, ImageDraw
 from scripts.make_detector import artefact_split, field_of_view_split, without_nucleus
 
 from napari_deepheme import Device, open_slide, synth
-from napari_deepheme.analysis.locate import TILE_PX, halo_px, read_tile, search, tiles_of
-from napari_deepheme.cells import Region
+from napari_deepheme.analysis.locate import TILE_PX, SearchSource, Unit, halo_px, read_tile, tiles_of
+from napari_deepheme.cells import Cells, Region
 from napari_deepheme.detect.base import Detections, Detector
 from napari_deepheme.detect.choose import DEFAULT_DETECTOR, named_detector
 from napari_deepheme.fields import varied_fields
@@ -38,12 +38,12 @@ def found_in(slide: Slide, detector: Detector, tile_px: int = TILE_PX) -> Detect
     height, width = slide.info.shape
     whole = (Region.box("slide", -0.5, -0.5, height - 0.5, width - 0.5),)
     fields = varied_fields(slide, tiles_of(slide, whole, detector.mpp), 16)
-    adapted = detector.adapt([read_tile(slide, tile, detector.mpp)[0] for tile in fields])
+    calibration = detector.calibrate([read_tile(slide, tile, detector.mpp)[0] for tile in fields])
     tiles = tiles_of(slide, whole, detector.mpp, tile_px, halo_px(detector))
-    parts = list(search(slide, tiles, adapted))
-    return Detections(
-        *(np.concatenate([getattr(part, name) for part in parts]) for name in ("yx", "diameter_um", "score"))
-    )
+    units = [Unit(str(i), tile) for i, tile in enumerate(tiles)]
+    source = SearchSource(slide, detector, calibration, whole, units)
+    found = Cells.concatenate([each.cells for each in source.located({})])
+    return Detections(found.yx, found.diameter_um, found.score).above(detector.thresholds.film)
 
 
 def show(name: str, counts: DetectionCounts) -> None:
@@ -174,8 +174,8 @@ def seconds(results: Iterable[object]) -> float:
 def main(arguments: Sequence[str]) -> None:
     name = arguments[0] if arguments else DEFAULT_DETECTOR
     data = Path(arguments[1] if len(arguments) > 1 else "../shared/data")
-    detector, version = named_detector(name, Device.CPU)
-    print(version)
+    detector = named_detector(name, Device.CPU)
+    print(detector.name)
     mosaic = data / "slides" / "mosaic"
     for slide in ("blood_40x", "blood_100x"):
         truth = pd.read_csv(mosaic / f"{slide}.truth.csv")

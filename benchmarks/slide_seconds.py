@@ -31,7 +31,7 @@ def seconds(work: Callable[[], object]) -> float:
 def main() -> None:
     path = Path(sys.argv[1]) if len(sys.argv) > 1 else SAMPLE_SLIDE
     bundle, by_stain = load_bundle(), StainDetector()
-    detector, name = named_detector(DEFAULT_DETECTOR, Device.CPU)
+    detector = named_detector(DEFAULT_DETECTOR, Device.CPU)
     with open_slide(path) as slide:
         height, width = slide.info.shape
         tiles = grid((0, 0, height, width), slide.scale(), detector.mpp, TILE_PX, halo_px(detector))
@@ -41,7 +41,7 @@ def main() -> None:
         )
         rows = {"decode at 0.5 µm/px (reference)": reference}
         rows["judge all fields"] = seconds(lambda: drain(judge_fields(slide)))
-        rows[f"detect by {name}"] = seconds(
+        rows[f"detect by {detector.name}"] = seconds(
             lambda: list(prefetch(windows, lambda each: detector.detect([each])))
         )
         rows["detect by stain"] = seconds(
@@ -49,13 +49,13 @@ def main() -> None:
         )
         ensembles: list[Ensemble] = []
         rows["load the ensemble"] = seconds(lambda: ensembles.append(Ensemble(bundle, Device.CPU)))
-        analysis = drain(analyse(slide, bundle, AnalysisOptions(target_cells=0, device=Device.CPU)))
+        analysis = drain(analyse(slide, bundle, AnalysisOptions(target_cells=0)))
         cut: list[np.ndarray] = []
         spec = bundle.spec
         rows["crops"] = seconds(lambda: cut.append(crops(slide, analysis.cells.yx, spec.input_px, spec.mpp)))
-        rows["classify"] = seconds(lambda: ensembles[0].predict(cut[0]))
+        rows["classify"] = seconds(lambda: ensembles[0].run(cut[0]))
     with open_slide(path) as slide:
-        everything = AnalysisOptions(target_cells=0, device=Device.CPU)
+        everything = AnalysisOptions(target_cells=0)
         rows["the whole analysis"] = seconds(lambda: drain(analyse(slide, bundle, everything)))
     for name, value in rows.items():
         print(f"{name:34} {value:7.2f} s   {value / reference:6.2f} × reference")

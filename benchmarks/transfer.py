@@ -1,4 +1,4 @@
-"""How a model fares away from home: other backgrounds, another laboratory, cells it never saw.
+"""How a model fares in other laboratories: real ones, synthetic ones, and with cells it never saw.
 
 python -m benchmarks.transfer [MODEL] [DATA]      DATA is ../shared/data
 """
@@ -8,21 +8,24 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from benchmarks.laboratories import SEEDS, laboratory
 from napari_deepheme import load_bundle, open_slide
-from napari_deepheme.cells import Predictions
-from napari_deepheme.classify.bundle import BundleSpec
+from napari_deepheme.cells import RawOutputs
+from napari_deepheme.classify.bundle import Bundle, BundleSpec
 from napari_deepheme.classify.ensemble import Ensemble
+from napari_deepheme.classify.stain import StainColours, stain_colours
 from napari_deepheme.datasets.dataset import Box, TrainingImage
 from napari_deepheme.jobs import drain
+from napari_deepheme.stats.assessment import assess, calibrated
 from napari_deepheme.stats.calibration import expected_calibration_error
 from napari_deepheme.stats.metrics import auroc
 from napari_deepheme.stats.prior import class_prior, with_prior
-from napari_deepheme.stats.uncertainty import uncertainty
 from napari_deepheme.train.augment import ViewOptions
 from napari_deepheme.train.mixing import Mixer
 from napari_deepheme.train.patches import Patches, read_patches
@@ -53,8 +56,35 @@ MIXTURES = {
     "even": dict.fromkeys(("M6", "M5", "M4", "M3", "M2", "EBO", "L2", "MO2", "E4", "B2"), 10),
 }
 FIGURES = "right", "miscounted", "of rare classes right"
+STAIN = {False: "as it is", True: "stain matched"}
 SLIDES, SAMPLE_CELLS, COUNTED, RARE = 20, 256, 500, 0.05
 GREY = 12  # the two backgrounds of the set: in one red is hardly brighter than blue
+EVERY = 10  # of the cells of pbc/val are shown in the synthetic laboratories
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """What a model says of cells: probabilities (n, k) under the training prior, and raw outputs."""
+
+    mean: np.ndarray
+    raw: RawOutputs
+
+    @property
+    def members(self) -> np.ndarray:
+        """Of each member, (m, n, k)."""
+        return self.raw.members
+
+
+class Model:
+    """A bundle ready to predict."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.spec, self._ensemble = bundle.spec, Ensemble(bundle)
+
+    def predict(self, images: np.ndarray, stain: StainColours | None = None) -> Found:
+        """Cells of one slide, whose stain is matched if it is given."""
+        raw = self._ensemble.run(images, stain)
+        return Found(calibrated(raw, self.spec.calibration), raw)
 
 
 def crops(rows: Iterable[tuple[Path, float, float]], mpp: float, spec: BundleSpec) -> np.ndarray:
@@ -65,8 +95,8 @@ def crops(rows: Iterable[tuple[Path, float, float]], mpp: float, spec: BundleSpe
     return np.stack(found)
 
 
-def home(data: Path, ensemble: Ensemble, work: Path) -> Patches:
-    index, spec = pd.read_csv(data / "pbc" / "index.csv"), ensemble.spec
+def home(data: Path, model: Model, work: Path) -> Patches:
+    index, spec = pd.read_csv(data / "pbc" / "index.csv"), model.spec
     images = [
         TrainingImage(
             data / "pbc" / row.path,
@@ -83,10 +113,10 @@ def show(name: str, right: np.ndarray, more: str = "") -> None:
     print(f"{name:46} {right.mean():.3f}  ({len(right)} cells) {more}")
 
 
-def backgrounds(ensemble: Ensemble, cells: Patches) -> Predictions:
-    px = ensemble.spec.input_px
+def backgrounds(model: Model, cells: Patches) -> Found:
+    px = model.spec.input_px
     plain = cells.crops(px)
-    found = ensemble.predict(plain)
+    found = model.predict(plain)
     right = found.mean.argmax(1) == cells.labels
     best = max((m.argmax(1) == cells.labels).mean() for m in found.members)
     ece = expected_calibration_error(found.mean, cells.labels)
@@ -105,7 +135,7 @@ def backgrounds(ensemble: Ensemble, cells: Patches) -> Predictions:
         masked[i, np.hypot(y / (height / 2 + 3), x / (width / 2 + 3)) > 1] = glass[i]
     for name, images in (("masked", masked), ("swapped", swapped)):
         other = Patches(images.round().astype(np.uint8), cells.labels, cells.boxes, cells.home)
-        show(f"  background {name}", ensemble.predict(other.crops(px)).mean.argmax(1) == cells.labels)
+        show(f"  background {name}", model.predict(other.crops(px)).mean.argmax(1) == cells.labels)
     return found
 
 
@@ -115,7 +145,7 @@ def drawn(labels: np.ndarray, shares: np.ndarray, n: int, rng: np.random.Generat
     return np.concatenate([rng.choice(np.flatnonzero(labels == k), m) for k, m in enumerate(numbers) if m])
 
 
-def mixtures(found: Predictions, labels: np.ndarray, spec: BundleSpec) -> None:
+def mixtures(found: Found, labels: np.ndarray, spec: BundleSpec) -> None:
     """Counts of slides whose cells are mixed as in nature, composed of cells the model never saw."""
     learned, codes = np.array(spec.class_prior), spec.taxonomy.codes
     rng = np.random.default_rng(0)
@@ -134,11 +164,11 @@ def mixtures(found: Predictions, labels: np.ndarray, spec: BundleSpec) -> None:
                 figures += [(call == truth).mean(), wrong, (call == truth)[rare].mean() if rare.any() else 1]
         before, after = np.mean(np.reshape(figures, (SLIDES, 2, 3)), axis=0)
         for what, one, other in zip(FIGURES, before, after, strict=True):
-            print(f"{name}, {what}: {one:.3f} as learned, {other:.3f} with the mixture matched")
+            print(f"{name}, {what}: {one:.3f} under the training prior, {other:.3f} under its own")
 
 
-def elsewhere(data: Path, ensemble: Ensemble) -> Predictions:
-    folder, codes = data / "fields" / "bccd", ensemble.spec.taxonomy.codes
+def elsewhere(data: Path, model: Model) -> Found:
+    folder, codes = data / "fields" / "bccd", model.spec.taxonomy.codes
     boxes = pd.read_csv(folder / "boxes.csv").query("label == 'WBC'").copy()
     boxes["area"] = (boxes["xmax"] - boxes["xmin"]) * (boxes["ymax"] - boxes["ymin"])
     largest = boxes.sort_values("area").groupby("image").last()
@@ -146,34 +176,45 @@ def elsewhere(data: Path, ensemble: Ensemble) -> Predictions:
     cells = largest.loc[classes.index]
     middle = (cells[["ymin", "xmin"]].to_numpy() + cells[["ymax", "xmax"]].to_numpy()) / 2
     rows = [(folder / name, *yx) for name, yx in zip(classes.index, middle, strict=True)]
-    images = crops(rows, 0.07, ensemble.spec)
+    images = crops(rows, 0.07, model.spec)
     groups = [[codes.index(code) for code in group] for group in COARSE.values()]
     truth = np.array([list(COARSE).index(name) for name in classes])
-    nothing = ensemble.predict(images)
-    alone = []
-    for crop in images[:, None]:
-        ensemble.match_stain(crop)
-        alone.append(ensemble.predict(crop))
-    ensemble.match_stain(images)
-    found = ensemble.predict(images)
-    for name, each in (
-        ("as it is", nothing),
-        ("the stain of each field matched by itself", Predictions.concatenate(alone)),
-        ("stain matched", found),
-    ):
+    for matched in (False, True):
+        found = seen(model, images, matched)
         # the coarse class with the most probability, and that of the call: neutrophils may be myelocytes
-        coarse = in_groups(each.mean, groups)
-        called = in_groups(np.eye(len(codes))[each.mean.argmax(1)], groups).argmax(1)
+        coarse = in_groups(found.mean, groups)
+        called = in_groups(np.eye(len(codes))[found.mean.argmax(1)], groups).argmax(1)
         ece = expected_calibration_error(coarse, truth)
         recall = ", ".join(
             f"{n[:3]} {np.mean(coarse[truth == i].argmax(1) == i):.2f}" for i, n in enumerate(COARSE)
         )
         more = f"by single calls {np.mean(called == truth):.3f}, ECE {ece:.3f}; {recall}"
-        show(f"fields/bccd, {name}", coarse.argmax(1) == truth, more)
-    learned = np.array(ensemble.spec.class_prior)
+        show(f"fields/bccd, {STAIN[matched]}", coarse.argmax(1) == truth, more)
+    learned = np.array(model.spec.class_prior)
+    found = seen(model, images, model.spec.matches_stain)
     mixed = with_prior(found.mean, class_prior(found.mean, learned), learned)
-    show("fields/bccd, mixture matched, too", in_groups(mixed, groups).argmax(1) == truth)
+    show("fields/bccd, class prior matched, too", in_groups(mixed, groups).argmax(1) == truth)
     return found
+
+
+def seen(model: Model, images: np.ndarray, matched: bool) -> Found:
+    """The cells of one slide, its stain matched or not."""
+    return model.predict(images, stain_colours(images) if matched else None)
+
+
+def synthetic(model: Model, cells: Patches) -> None:
+    """Cells of ``pbc/val`` as five synthetic laboratories show them."""
+    some = cells.take(np.arange(0, len(cells), EVERY))
+    source = some.crops(model.spec.input_px)
+    shown = [laboratory(seed).crops(source) for seed in SEEDS]
+    for matched in (False, True):
+        found = [seen(model, images, matched).mean for images in shown]
+        right = np.stack([each.argmax(1) == some.labels for each in found])
+        each = ", ".join(
+            f"{r.mean():.3f} (ECE {expected_calibration_error(f, some.labels):.3f})"
+            for r, f in zip(right, found, strict=True)
+        )
+        show(f"synthetic laboratories, {STAIN[matched]}", right.ravel(), each)
 
 
 def in_groups(probabilities: np.ndarray, groups: list[list[int]]) -> np.ndarray:
@@ -182,30 +223,31 @@ def in_groups(probabilities: np.ndarray, groups: list[list[int]]) -> np.ndarray:
     return np.column_stack([coarse, 1 - coarse.sum(1)])
 
 
-def unseen(data: Path, ensemble: Ensemble) -> Predictions:
+def unseen(data: Path, model: Model) -> Found:
     folder = data / "fields" / "segpc_eval_only"
     cells = pd.read_csv(folder / "plasma_cells.csv")
     middle = (cells[["ymin", "xmin"]].to_numpy() + cells[["ymax", "xmax"]].to_numpy()) / 2
     rows = [(folder / name, *yx) for name, yx in zip(cells["image"], middle, strict=True)]
-    images = crops(rows, 0.20, ensemble.spec)
-    ensemble.match_stain(images)
-    return ensemble.predict(images)
+    images = crops(rows, 0.20, model.spec)
+    return seen(model, images, model.spec.matches_stain)
 
 
 def main() -> None:
-    ensemble = Ensemble(load_bundle(sys.argv[1] if len(sys.argv) > 1 else "pbc-11"))
+    model = Model(load_bundle(sys.argv[1] if len(sys.argv) > 1 else "pbc-11"))
     data = Path(sys.argv[2] if len(sys.argv) > 2 else "../shared/data")
     with tempfile.TemporaryDirectory() as work:
-        cells = home(data, ensemble, Path(work))
-        known = backgrounds(ensemble, cells)
-    mixtures(known, cells.labels, ensemble.spec)
-    others = {"known classes, fields/bccd": elsewhere(data, ensemble), "plasma cells": unseen(data, ensemble)}
+        cells = home(data, model, Path(work))
+        known = backgrounds(model, cells)
+        synthetic(model, cells)
+    mixtures(known, cells.labels, model.spec)
+    others = {"known classes, fields/bccd": elsewhere(data, model), "plasma cells": unseen(data, model)}
     for name, found in others.items():
+        ours, theirs = (assess(each.raw, model.spec.calibration) for each in (known, found))
         scores = [
-            (score, auroc(getattr(uncertainty(known), score), getattr(uncertainty(found), score)))
+            (score, auroc(getattr(ours, score), getattr(theirs, score)))
             for score in ("entropy", "mutual_information")
         ]
-        scores.append(("distance", auroc(known.distance, found.distance)))
+        scores.append(("distance", auroc(known.raw.distance, found.raw.distance)))
         print(f"{name} told from pbc/val, AUROC: ", ", ".join(f"{s} {value:.3f}" for s, value in scores))
 
 

@@ -127,8 +127,8 @@ class Cells:
 class RawOutputs:
     """What the members of an ensemble say of n cells, before anything is made of it.
 
-    These are the facts that an analysis stores. Calls, calibrated probabilities and uncertainties are computed
-    from them by :func:`napari_deepheme.stats.assessment.assess`.
+    These are the facts that an analysis stores. Calls, calibrated probabilities and uncertainties are
+    computed from them by :func:`napari_deepheme.stats.assessment.assess`.
 
     Parameters
     ----------

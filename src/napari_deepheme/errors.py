@@ -11,6 +11,10 @@ class SlideError(DeepHemeError):
     """A slide file cannot be opened or read."""
 
 
+class DamagedTileError(SlideError):
+    """A tile of an open slide is damaged; the rest of the slide can be read."""
+
+
 class ScaleError(SlideError):
     """The µm/px of a slide is missing or implausible."""
 

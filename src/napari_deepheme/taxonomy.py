@@ -268,7 +268,7 @@ def read_taxonomy(source: str) -> Taxonomy:
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
         taxonomy = TypeAdapter(Taxonomy).validate_python(values)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as err:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as err:
         raise TaxonomyError(f"{path} cannot be read as TOML ({err}).") from err
     except ValidationError as err:
         first = err.errors()[0]
@@ -287,13 +287,23 @@ def _check(taxonomy: Taxonomy, values: Mapping[str, object], path: Path) -> None
             f"{path}: unknown fields {', '.join(sorted(unknown))}; "
             f"a class has {', '.join(CellClass.__slots__)}."
         )
+    fault = fault_of(taxonomy)
+    if fault:
+        raise TaxonomyError(f"{path}: {fault}.")
+
+
+def fault_of(taxonomy: Taxonomy) -> str:
+    """Say what keeps a taxonomy from being counted and shown, or nothing."""
     twice = sorted({code for code in taxonomy.codes if taxonomy.codes.count(code) > 1})
     if twice or len(taxonomy.classes) < 2:
         what = f"codes {', '.join(twice)} come twice" if twice else "there are fewer than two classes"
-        raise TaxonomyError(f"{path}: {what}; expected two classes or more, each with a code of its own.")
+        return f"{what}; expected two classes or more, each with a code of its own"
     for each in taxonomy.classes:
         if not re.fullmatch("#[0-9a-fA-F]{6}", each.colour):
-            raise TaxonomyError(f"{path}: colour {each.colour!r} of {each.code}; expected #rrggbb.")
+            return f"colour {each.colour!r} of {each.code}; expected #rrggbb"
+        if not each.code.strip() or not each.code.isprintable():
+            return f"code {each.code!r}; expected printable characters"
+    return ""
 
 
 def known_classes(codes: Iterable[str]) -> Taxonomy:

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_deepheme.analysis.options import AnalysisOptions
 from napari_deepheme.analysis.run import analyse
-from napari_deepheme.export import cells_table, read_cells
+from napari_deepheme.export import cells_table, read_cells_csv
 from napari_deepheme.jobs import Progress, drain
 from napari_deepheme.slide import open_slide
 from napari_deepheme.stats.differential import Differential
@@ -174,7 +174,7 @@ def test_exported_cells_open_again(with_slide, tmp_path, monkeypatch):
     with_slide.viewer.layers.selection = {layer}
     assert with_slide.viewer.layers.save(str(saved), selected=True) == [str(saved)]
     for path in (ours.with_name("ours.csv"), saved):
-        pd.testing.assert_frame_equal(read_cells(path), cells_of(layer), check_dtype=False)
+        pd.testing.assert_frame_equal(read_cells_csv(path), cells_of(layer), check_dtype=False)
         (back,) = with_slide.viewer.open(path, plugin=PLUGIN)
         np.testing.assert_array_equal(back.border_color, layer.border_color)
         np.testing.assert_allclose(back.scale, layer.scale)

@@ -8,7 +8,6 @@ import pytest
 
 from napari_deepheme import AnalysisOptions, Device, analyse, drain, load_bundle, open_slide
 from napari_deepheme.classify.ensemble import Ensemble
-from napari_deepheme.classify.stain import stain_colours
 from napari_deepheme.datasets.folders import read_crop
 from napari_deepheme.sample_data import SAMPLE_SLIDE, SAMPLE_TRUTH
 from napari_deepheme.stats.assessment import assess, calibrated
@@ -58,12 +57,17 @@ def test_cells_of_its_own_laboratory_are_called(ensemble, shared: Path):
     files = [file for folder in folders for file in sorted(folder.glob("*.jpg"))[:40]]
     crops = np.stack([read_crop(file, 0.20, spec) for file in files])
     truth = [spec.taxonomy.resolve([file.parent.name])[0] for file in files]
-    raw = ensemble.run(crops, stain_colours(crops))
-    calls = np.array(spec.taxonomy.codes)[assess(raw, spec.calibration).call]
+    calls = np.array(spec.taxonomy.codes)[assess(ensemble.run(crops), spec.calibration).call]
     assert np.mean(calls == truth) >= 0.88
 
 
-def test_cells_of_another_laboratory_are_called_once_its_stain_is_matched(ensemble, shared: Path):
+def test_a_slide_is_taken_in_its_own_colours():
+    spec = load_bundle("pbc-11").spec
+    assert spec.stain is not None  # what adapt may match to, where labels say that it pays
+    assert not spec.matches_stain
+
+
+def test_cells_of_another_laboratory_are_called_in_their_own_colours(ensemble, shared: Path):
     folder, spec = shared / "fields" / "bccd", load_bundle("pbc-11").spec
     boxes = pd.read_csv(folder / "boxes.csv").query("label == 'WBC'")
     area = (boxes["xmax"] - boxes["xmin"]) * (boxes["ymax"] - boxes["ymin"])
@@ -78,12 +82,7 @@ def test_cells_of_another_laboratory_are_called_once_its_stain_is_matched(ensemb
     codes = spec.taxonomy.codes
     groups = [[codes.index(code) for code in group] for group in COARSE.values()]
     wanted = [list(COARSE).index(name) for name in truth]
-    right = {}
-    for matched in (False, True):
-        stain = stain_colours(np.stack(crops)) if matched else None
-        found = calibrated(ensemble.run(np.stack(crops), stain), spec.calibration)
-        coarse = np.stack([found[:, group].sum(axis=1) for group in groups], axis=1)
-        coarse = np.column_stack([coarse, 1 - coarse.sum(axis=1)])  # the last: none of the five
-        right[matched] = np.mean(coarse.argmax(axis=1) == wanted)
-    assert right[True] >= 0.78  # 0.800; 0.759 with one hue for all nuclei
-    assert right[True] >= right[False] + 0.08
+    found = calibrated(ensemble.run(np.stack(crops)), spec.calibration)
+    coarse = np.stack([found[:, group].sum(axis=1) for group in groups], axis=1)
+    coarse = np.column_stack([coarse, 1 - coarse.sum(axis=1)])  # the last: none of the five
+    assert np.mean(coarse.argmax(axis=1) == wanted) >= 0.7  # 0.729

@@ -12,7 +12,7 @@ from napari_deepheme import AnalysisOptions, analyse, cells_table, drain, load_b
 from napari_deepheme.analysis.result import CellsReady
 from napari_deepheme.cells import Cells, Region
 from napari_deepheme.cli import main
-from napari_deepheme.detect.stain import STAIN
+from napari_deepheme.detect.choose import STAIN
 from napari_deepheme.errors import OptionError
 
 BY_STAIN = AnalysisOptions(target_cells=0, detector=STAIN)

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save
 
 from napari_deepheme.errors import OptionError
+from napari_deepheme.models.bundle import Architecture
 from napari_deepheme.train.recipe import Recipe, read_recipe
 from napari_deepheme.train.start import starting_network
 
@@ -63,7 +64,8 @@ def asked(weights, tmp_path, monkeypatch) -> Iterator[list[str]]:
 
 
 def recipe(**changes: object) -> Recipe:
-    return read_recipe("small").model_copy(update={"start": "imagenet", **changes})
+    network = Architecture(name="regnety_002")
+    return read_recipe("small").model_copy(update={"start": "imagenet", "architecture": network, **changes})
 
 
 def test_the_weights_are_fetched_once_and_only_the_last_layer_is_new(asked, monkeypatch):

@@ -31,8 +31,7 @@ from napari_deepheme.analysis.result import CellsReady, NoticeKind
 from napari_deepheme.cells import Cells, Region
 from napari_deepheme.classify.stain import StainColours
 from napari_deepheme.detect.base import Detector, DetectorCalibration
-from napari_deepheme.detect.choose import DEFAULT_DETECTOR, named_detector
-from napari_deepheme.detect.stain import STAIN
+from napari_deepheme.detect.choose import DEFAULT_DETECTOR, STAIN, named_detector
 from napari_deepheme.errors import OptionError, ScaleError
 from napari_deepheme.models.device import Precision
 from napari_deepheme.models.runner import Runner

@@ -25,12 +25,12 @@ from napari_deepheme import (
     open_analysis,
     open_slide,
 )
-from napari_deepheme.analysis import prepare
 from napari_deepheme.analysis.engine import Engine
 from napari_deepheme.analysis.result import CellsReady, NoticeKind
 from napari_deepheme.analysis.run import analyse_with
-from napari_deepheme.errors import SlideError
+from napari_deepheme.errors import DamagedTileError
 from napari_deepheme.fields import FieldKind
+from napari_deepheme.slide.planes import Damaged as Damage
 from napari_deepheme.slide.reader import Slide
 from napari_deepheme.store import continued, signature_of
 
@@ -68,8 +68,9 @@ def test_a_run_that_was_closed_goes_on_where_it_was(engine, smear_path, tmp_path
 def test_a_finished_analysis_is_not_computed_again(engine, smear_path, tmp_path, monkeypatch):
     with open_slide(smear_path) as slide:
         first, path, _ = stored(engine, slide, EVERYTHING, tmp_path)
-        monkeypatch.setattr(engine.ensemble, "run", None)
-        again, same, remark = stored(engine, slide, EVERYTHING, tmp_path)
+        idle = Engine(engine.bundle)
+        monkeypatch.setattr(idle, "load", None)  # no network is needed
+        again, same, remark = stored(idle, slide, EVERYTHING, tmp_path)
     assert (same, "finished" in remark) == (path, True)
     pd.testing.assert_frame_equal(cells_table(again), cells_table(first))
 
@@ -112,16 +113,15 @@ class Damaged:
     def __init__(self, monkeypatch, *rectangle):
         read, (top, left, bottom, right) = Slide.read_downsampled, rectangle
 
-        def damaged(slide, centre, shape, downsample):
+        def damaged(slide, centre, shape, downsample, **how):
             half = np.array(shape) * downsample / 2
             (y0, x0), (y1, x1) = np.array(centre) - half, np.array(centre) + half
-            if y0 < bottom and y1 > top and x0 < right and x1 > left:
-                raise SlideError(f"{slide.info.path}: a tile is damaged.")
-            return read(slide, centre, shape, downsample)
+            hit = y0 < bottom and y1 > top and x0 < right and x1 > left
+            if hit and how.get("damaged") is not Damage.SHOW:
+                raise DamagedTileError(f"{slide.info.path}: a tile is damaged.")
+            return read(slide, centre, shape, downsample, **how)
 
         monkeypatch.setattr(Slide, "read_downsampled", damaged)
-        # the overview shows what it can
-        monkeypatch.setattr(prepare, "varied_fields", lambda slide, tiles, n: tiles[:n])
 
 
 @pytest.mark.parametrize("target", [0, 10**6], ids=["tiles", "fields"])
@@ -209,6 +209,12 @@ def test_the_command_line_keeps_shows_and_exports_an_analysis(
     assert run(monkeypatch, capsys, *given)[0] == 0
     again = pd.read_csv(back / "smear.cells.csv")
     np.testing.assert_allclose(again[["x_px", "y_px"]], ours[["x_px", "y_px"]], atol=0.01)
+
+    assert run(monkeypatch, capsys, "export", file, "--to", tmp_path / "report.html")[0] == 0
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert f"{report['counted']} cells counted of {report['cells']} found" in page
+    assert "Research use only" in page
+    assert page.count("data:image") > 3
 
     code, printed = run(monkeypatch, capsys, "export", file, "--to", tmp_path / "cells.docx")
     assert (code, ".parquet" in printed.err) == (2, True)

@@ -9,13 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import load
 
 from napari_deepheme import cli, load_bundle
 from napari_deepheme.classify.ensemble import Ensemble
 
 TINY = """
 architecture = { name = "test_resnet" }
+start = "scratch"
 cycles = 2
 epochs = 3
 batch_size = 12
@@ -104,3 +107,19 @@ def test_the_deepheme_recipe_runs_on_a_cpu(monkeypatch, shared, tmp_path):
     bundle = load_bundle(tmp_path / "bundle")
     assert (bundle.spec.architecture.name, len(bundle.spec.members)) == ("resnext50_32x4d", 2)
     Ensemble(bundle)
+
+
+def test_a_training_starts_from_a_bundle_with_its_network(cells, tmp_path, toy_bundle_folder, monkeypatch):
+    config = tmp_path / "short.toml"
+    config.write_text("cycles = 1\nepochs = 1\nbatch_size = 12\nrate = 1e-12\nweight_decay = 0.0\n")
+    words = [cells, "--out", tmp_path / "tuned", "--mpp", "0.25", "--config", config]
+    words += ["--taxonomy", "pbc-11", "--start", toy_bundle_folder]
+    monkeypatch.setattr("sys.argv", ["napari-deepheme", "train", *map(str, words)])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert not end.value.code
+    tuned, parent = load_bundle(tmp_path / "tuned"), load_bundle(toy_bundle_folder)
+    assert (tuned.spec.architecture, tuned.spec.mean) == (parent.spec.architecture, parent.spec.mean)
+    learned, before = (load(each.read(each.spec.members[-1].file)) for each in (tuned, parent))
+    name = next(name for name, value in before.items() if value.ndim == 4)
+    assert torch.equal(learned[name], before[name].half())

@@ -17,7 +17,7 @@ from napari_deepheme.export import (
     check_folder,
     differential,
     is_cells_csv,
-    read_cells,
+    read_cells_csv,
     write_csv,
 )
 from napari_deepheme.slide.metadata import Level, SlideInfo
@@ -119,14 +119,14 @@ def test_fainter_finds_count_when_the_threshold_is_moved_and_corrected_ones_alwa
 def test_a_table_survives_its_file_unchanged(analysis, tmp_path):
     table = cells_table(analysis)
     write_csv(table, tmp_path / "cells.csv")
-    pd.testing.assert_frame_equal(read_cells(tmp_path / "cells.csv"), table, check_dtype=False)
+    pd.testing.assert_frame_equal(read_cells_csv(tmp_path / "cells.csv"), table, check_dtype=False)
     assert is_cells_csv(tmp_path / "cells.csv")
 
 
 def test_no_cells_are_a_table_too(analysis, tmp_path):
     nothing = analysis.take(slice(0, 0))
     write_csv(cells_table(nothing), tmp_path / "none.csv")
-    assert len(read_cells(tmp_path / "none.csv")) == 0
+    assert len(read_cells_csv(tmp_path / "none.csv")) == 0
 
 
 def test_a_spreadsheet_sees_no_formula(analysis, tmp_path):
@@ -140,7 +140,7 @@ def test_a_table_that_napari_saved_reads_as_ours(analysis, tmp_path):
     saved.insert(0, "axis-1", table["x_px"])
     saved.insert(0, "axis-0", table["y_px"])
     saved.to_csv(tmp_path / "napari.csv", index_label="index")
-    pd.testing.assert_frame_equal(read_cells(tmp_path / "napari.csv"), table, check_dtype=False)
+    pd.testing.assert_frame_equal(read_cells_csv(tmp_path / "napari.csv"), table, check_dtype=False)
 
 
 def test_a_persons_label_is_what_the_differential_counts(analysis):
@@ -163,7 +163,7 @@ def test_other_tables_are_refused_in_one_sentence(tmp_path, content, words):
     (tmp_path / "other.csv").write_text(content)
     assert not is_cells_csv(tmp_path / "other.csv")
     with pytest.raises(TableError, match=words):
-        read_cells(tmp_path / "other.csv")
+        read_cells_csv(tmp_path / "other.csv")
 
 
 def test_positions_that_are_no_numbers_are_refused(analysis, tmp_path):
@@ -171,7 +171,7 @@ def test_positions_that_are_no_numbers_are_refused(analysis, tmp_path):
     table.loc[0, "x_px"] = "left"
     write_csv(table, tmp_path / "cells.csv")
     with pytest.raises(TableError, match="left"):
-        read_cells(tmp_path / "cells.csv")
+        read_cells_csv(tmp_path / "cells.csv")
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_half_one(analysis, tmp_path):

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from napari_deepheme.analysis.options import AnalysisOptions, RunOptions
 from napari_deepheme.classify.bundle import Bundle
 from napari_deepheme.detect.base import Detector
-from napari_deepheme.detect.choose import named_detector
-from napari_deepheme.detect.stain import STAIN
+from napari_deepheme.detect.choose import STAIN, named_detector
 
 if TYPE_CHECKING:
     from napari_deepheme.classify.ensemble import Ensemble

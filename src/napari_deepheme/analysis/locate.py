@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from napari_deepheme.analysis.result import Facts
 from napari_deepheme.cells import Cells, Region, first_region
 from napari_deepheme.detect.base import Bounds, Detections, Detector, DetectorCalibration, TileMerge
-from napari_deepheme.errors import SlideError
+from napari_deepheme.errors import DamagedTileError
 from napari_deepheme.slide.planes import Pixels
 from napari_deepheme.slide.reader import Slide
 from napari_deepheme.slide.tiles import Tile, grid, prefetch
@@ -174,23 +174,25 @@ class SearchSource:
                 for unit, each in zip(batch, found, strict=True):
                     if unit.key in done:
                         continue
-                    if isinstance(each, SlideError):
+                    if isinstance(each, DamagedTileError):
                         yield Located(unit.key, Cells.empty(), str(each))
                     else:
                         yield Located(unit.key, self._cells(unit, merge.accept(unit.tile.core, each)))
 
-    def _search(self, units: Sequence[Unit]) -> list[Detections | SlideError]:
+    def _search(self, units: Sequence[Unit]) -> list[Detections | DamagedTileError]:
         """The finds of each tile in level-0 pixels, or why it cannot be read."""
-        read: list[tuple[Pixels, NDArray[np.float64]] | SlideError] = []
+        read: list[tuple[Pixels, NDArray[np.float64]] | DamagedTileError] = []
         for unit in units:
             try:
                 read.append(read_tile(self._slide, unit.tile, self._detector.mpp))
-            except SlideError as err:
+            except DamagedTileError as err:
                 read.append(err)
-        images = [each[0] for each in read if not isinstance(each, SlideError)]
+        images = [each[0] for each in read if not isinstance(each, DamagedTileError)]
         found = iter(self._detector.detect(images, self._calibration))
         step = self._detector.mpp / np.array(self._slide.scale())
-        return [each if isinstance(each, SlideError) else next(found).placed(each[1], step) for each in read]
+        return [
+            each if isinstance(each, DamagedTileError) else next(found).placed(each[1], step) for each in read
+        ]
 
     def _cells(self, unit: Unit, found: Detections) -> Cells:
         """The finds that lie in a region, as cells of it."""

@@ -28,8 +28,8 @@ class AnalysisOptions:
     cells : Cells, optional
         Cells that are given: all of them are classified, none is searched for, and there is no target.
     match_stain : bool
-        Whether crops are shown in the colours of the training cells, measured on cells from all over the slide.
-        Only for models that say what these colours are.
+        Whether crops are shown in the colours of the training cells, measured on cells from all over the
+        slide. Only for models that say what these colours are.
     assessment : AssessmentOptions
         Choices that can still be changed after the run.
     """
@@ -66,8 +66,8 @@ class RunOptions:
     precision : Precision
         Precision of the networks' arithmetic.
     batch_size : int
-        Crops per pass through the classifier, on the CPU for each core; of tiles the detector takes as many as
-        have their pixels.
+        Crops per pass through the classifier, on the CPU for each core; of tiles the detector takes as many
+        as have their pixels.
     """
 
     device: Device = Device.AUTO

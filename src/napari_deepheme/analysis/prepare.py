@@ -15,7 +15,7 @@ from napari_deepheme.analysis.result import Facts, Notice, NoticeKind, SlideCali
 from napari_deepheme.cells import Region, first_region
 from napari_deepheme.classify.stain import StainColours, stain_colours
 from napari_deepheme.detect.base import Detections, DetectionThresholds, Detector
-from napari_deepheme.errors import OptionError, SlideError
+from napari_deepheme.errors import DamagedTileError, OptionError
 from napari_deepheme.fields import Field, judge_fields, ranked, varied_fields
 from napari_deepheme.jobs import Job, Progress
 from napari_deepheme.slide.planes import Pixels
@@ -33,8 +33,8 @@ _CROWDED, _FEWEST_CELLS = 0.25, 20
 def prepare(slide: Slide, engine: Engine, options: AnalysisOptions) -> Job[Facts]:
     """Measure a slide on cells from all over it, and choose the fields to count if that is asked for.
 
-    The calibration does not depend on the regions, so that a cell is found and called the same whatever part of
-    the slide is asked for.
+    The calibration does not depend on the regions, so that a cell is found and called the same whatever part
+    of the slide is asked for.
 
     Raises
     ------
@@ -89,8 +89,8 @@ def _about(slide: Slide, engine: Engine) -> list[Notice]:
     mpp, wanted = max(slide.scale()), engine.bundle.spec.mpp
     if mpp > _COARSE * wanted:
         text = (
-            f"The slide has {mpp:.3g} µm/px, the model was trained at {wanted:.3g}: cells are enlarged for it "
-            "and calls are less reliable."
+            f"The slide has {mpp:.3g} µm/px, the model was trained at {wanted:.3g}: cells are enlarged for "
+            "it and calls are less reliable."
         )
         notices.append(Notice(NoticeKind.SCALE, text))
     return notices
@@ -123,7 +123,7 @@ def _calibrate(
     found = _sampled(slide, detector, detector.detect(images, measured), samples)
     touching = crowding(found, slide.scale())
     spec, notices = engine.bundle.spec, list[Notice]()
-    matchable = options.match_stain and spec.stain is not None
+    matchable = options.match_stain and spec.matches_stain
     stain, prior = None, None
     if matchable or spec.class_prior is not None:
         pixels = _some_crops(slide, engine, found.yx)
@@ -147,7 +147,7 @@ def _samples(slide: Slide, detector: Detector) -> list[tuple[Pixels, NDArray[np.
     def read(tile: Tile) -> tuple[Pixels, NDArray[np.float64]] | None:
         try:
             return read_tile(slide, tile, detector.mpp)
-        except SlideError:
+        except DamagedTileError:
             return None
 
     tiles = tiles_of(slide, (whole(slide),), detector.mpp)
@@ -181,7 +181,7 @@ def _some_crops(slide: Slide, engine: Engine, centres: NDArray[np.float64]) -> P
     some = inside[np.linspace(0, len(inside) - 1, min(len(inside), _SAMPLE_CELLS)).astype(int)]
     try:
         return crops(slide, some, spec.input_px, spec.mpp)
-    except SlideError:
+    except DamagedTileError:
         readable = [each for each in some if _is_readable(slide, each, spec.input_px, spec.mpp)]
         return crops(slide, np.array(readable).reshape(-1, 2), spec.input_px, spec.mpp)
 
@@ -189,7 +189,7 @@ def _some_crops(slide: Slide, engine: Engine, centres: NDArray[np.float64]) -> P
 def _is_readable(slide: Slide, centre: NDArray[np.float64], px: int, mpp: float) -> bool:
     try:
         slide.read((float(centre[0]), float(centre[1])), (px, px), mpp)
-    except SlideError:
+    except DamagedTileError:
         return False
     return True
 

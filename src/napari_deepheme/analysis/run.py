@@ -15,7 +15,7 @@ from napari_deepheme.analysis.prepare import prepare
 from napari_deepheme.analysis.result import Analysis, CellsReady, Facts, Memory, Sink, UnitResult
 from napari_deepheme.cells import Cells, RawOutputs
 from napari_deepheme.classify.bundle import Bundle
-from napari_deepheme.errors import SlideError
+from napari_deepheme.errors import DamagedTileError
 from napari_deepheme.jobs import Job, Progress
 from napari_deepheme.slide.reader import Slide
 from napari_deepheme.slide.tiles import crops
@@ -67,9 +67,14 @@ def analyse_with(
     """As :func:`analyse`, with networks that may be loaded already."""
     options, sink = options or AnalysisOptions(), sink or Memory()
     slide.scale()  # asked for before seconds go into loading
+    facts = sink.facts()
+    if facts is not None and sink.finished and facts.options.target_cells == options.target_cells:
+        sink.begin(replace(facts, options=options))
+        sink.finish(facts.notices)
+        return sink.analysis()
     yield Progress("Loading the model")
     engine.load(options)
-    facts = sink.facts() or (yield from prepare(slide, engine, options))
+    facts = facts or (yield from prepare(slide, engine, options))
     facts = replace(facts, options=options)  # an earlier run may have had another target
     sink.begin(facts)
     source = source_of(slide, engine.detector(options), facts)
@@ -90,7 +95,7 @@ def counted_in(analysis: Analysis) -> int:
     counting = analysis.counting()
     classes = analysis.facts.bundle.taxonomy.classes
     counted = np.array([cell_class.counted for cell_class in classes])
-    return int(counted[counting.assessed().call].sum())
+    return int(counted[counting.called()[0]].sum())
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,24 +127,24 @@ class _Tally:
 
 def _classified(
     engine: Engine, slide: Slide, facts: Facts, unit: Located, tally: _Tally
-) -> Job[RawOutputs | SlideError]:
+) -> Job[RawOutputs | DamagedTileError]:
     """What the members say of the cells of a unit, a batch after the other; or why they cannot be read."""
     spec, centres, size = facts.bundle, unit.cells.yx, engine.run.batch_size
     parts = [RawOutputs.empty(len(spec.members), len(spec.taxonomy.classes))]
     for start in range(0, len(centres), size):
         try:
             pixels = crops(slide, centres[start : start + size], spec.input_px, spec.mpp)
-        except SlideError as err:
+        except DamagedTileError as err:
             return err
         parts.append(engine.ensemble.run(pixels, facts.calibration.stain))
         yield tally.progress()
     return RawOutputs.concatenate(parts)
 
 
-def _kept(sink: Sink, facts: Facts, unit: Located, raw: RawOutputs | SlideError) -> Analysis:
+def _kept(sink: Sink, facts: Facts, unit: Located, raw: RawOutputs | DamagedTileError) -> Analysis:
     """Commit a unit, and give it as a part of the analysis."""
-    failure = unit.failure or (str(raw) if isinstance(raw, SlideError) else "")
-    if failure or isinstance(raw, SlideError):
+    failure = unit.failure or (str(raw) if isinstance(raw, DamagedTileError) else "")
+    if failure or isinstance(raw, DamagedTileError):
         none = RawOutputs.empty(len(facts.bundle.members), len(facts.bundle.taxonomy.classes))
         result = UnitResult(unit.key, Cells.empty(), none, failure)
     else:

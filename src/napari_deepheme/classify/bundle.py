@@ -7,17 +7,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import AliasChoices, Field
+from pydantic import AfterValidator, AliasChoices, Field
 
 from napari_deepheme.classify.stain import StainColours
 from napari_deepheme.errors import BundleError
 from napari_deepheme.models.bundle import Channels, HashedFile, OpenBundle, Part, Spec, open_bundle
 from napari_deepheme.stats.assessment import ModelCalibration
-from napari_deepheme.taxonomy import Taxonomy
+from napari_deepheme.taxonomy import Taxonomy, fault_of
+
+if TYPE_CHECKING:
+    from napari_deepheme.stats.calibration_set import CalibrationSet
 
 DEFAULT_BUNDLE = "pbc-11"
+
+InputSide = Annotated[int, Field(ge=32, le=1024)]
+"""Side of a crop, px: too small and networks have nothing to pool, too large and a batch fills the memory."""
+Magnification = Annotated[float, Field(ge=0.25, le=4)]
+Magnifications = Annotated[tuple[Magnification, ...], Field(min_length=1, max_length=16)]
 
 
 class Head(StrEnum):
@@ -49,12 +57,20 @@ class Conformal(Part):
 class OutOfDistribution(HashedFile):
     """The out-of-distribution reference (see :mod:`napari_deepheme.classify.ood`).
 
-    A cell whose distance is above ``threshold`` is unlike the training cells; of the cells held back the share
-    ``quantile`` lay below it.
+    A cell whose distance is above ``threshold`` is unlike the training cells; of the cells held back the
+    share ``quantile`` lay below it.
     """
 
     threshold: float
     quantile: float
+
+
+def _sound(taxonomy: Taxonomy) -> Taxonomy:
+    """Refuse classes that would be counted twice, or cannot be shown."""
+    fault = fault_of(taxonomy)
+    if fault:
+        raise ValueError(fault)
+    return taxonomy
 
 
 class BundleSpec(Spec):
@@ -64,15 +80,19 @@ class BundleSpec(Spec):
     differently each time, and its probabilities are their mean. ``bf16`` says that calls stay the same in
     bfloat16, so that ``--precision auto`` may take it. ``class_prior`` is the share of each class among the
     training cells; None where it is not known, as in imported checkpoints: then the prior of a slide is not
-    matched. Bundles before version 6 of ``pbc-11`` call the two ``magnifications`` and ``mixture``.
+    matched. ``stain`` holds the colours of the training cells; with ``match_stain`` off a slide is shown in
+    its own, and only a person's labels may say that matching serves them better. ``calibration_cells`` is a
+    file of the cells it was calibrated on (see :mod:`napari_deepheme.stats.calibration_set`). Bundles before
+    version 6 of ``pbc-11`` call views and prior ``magnifications`` and ``mixture``.
     """
 
     kind: Literal["classifier"] = "classifier"
     head: Head
-    input_px: Annotated[int, Field(gt=0)]
+    input_px: InputSide
     stain: StainColours | None = None
+    match_stain: bool = True
     views: Annotated[
-        tuple[Annotated[float, Field(gt=0)], ...],
+        Magnifications,
         Field(validation_alias=AliasChoices("views", "magnifications")),
     ] = (1.0,)
     bf16: bool = False
@@ -80,11 +100,12 @@ class BundleSpec(Spec):
         tuple[Annotated[float, Field(gt=0)], ...] | None,
         Field(validation_alias=AliasChoices("class_prior", "mixture")),
     ] = None
-    taxonomy: Taxonomy
+    taxonomy: Annotated[Taxonomy, AfterValidator(_sound)]
     temperature: Annotated[float, Field(gt=0)]
     review: Review
     conformal: Conformal
     ood: OutOfDistribution | None = None
+    calibration_cells: HashedFile | None = None
 
     @property
     def calibration(self) -> ModelCalibration:
@@ -98,11 +119,17 @@ class BundleSpec(Spec):
             class_prior=self.class_prior,
         )
 
+    @property
+    def matches_stain(self) -> bool:
+        """Whether a slide's colours are brought to the model's where nobody says otherwise."""
+        return self.match_stain and self.stain is not None
+
     def hashed(self) -> Iterator[tuple[str, str]]:
         """Names and hashes of the files it relies on."""
         yield from super().hashed()
-        if self.ood is not None:
-            yield self.ood.file, self.ood.sha256
+        for each in (self.ood, self.calibration_cells):
+            if each is not None:
+                yield each.file, each.sha256
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +150,14 @@ class NetworkFacts:
 
 
 Bundle = OpenBundle[BundleSpec]
+
+
+def calibration_cells(bundle: Bundle) -> CalibrationSet | None:
+    """The cells a model was calibrated on; None where the bundle does not hold them."""
+    from napari_deepheme.stats.calibration_set import CalibrationSet  # noqa: PLC0415  scipy is slow
+
+    entry = bundle.spec.calibration_cells
+    return None if entry is None else CalibrationSet.from_bytes(bundle.read(entry.file))
 
 
 def load_bundle(source: str | Path = DEFAULT_BUNDLE) -> Bundle:

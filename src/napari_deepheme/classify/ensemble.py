@@ -17,7 +17,7 @@ from napari_deepheme.cells import RawOutputs
 from napari_deepheme.classify.bundle import Bundle, Head, NetworkFacts
 from napari_deepheme.classify.network import features_and_logits, load_member
 from napari_deepheme.classify.ood import OodReference
-from napari_deepheme.classify.stain import StainColours, stain_maps
+from napari_deepheme.classify.stain import StainColours, stain_map
 from napari_deepheme.errors import BundleError
 from napari_deepheme.models.device import Device, Precision
 from napari_deepheme.models.runner import Runner
@@ -157,11 +157,10 @@ class Ensemble:
         """Crops (n, 3, p, p) of uint8 as the model is to see them, 0 to 1."""
         if stain is None or self.facts.stain is None:
             return crops.float() / 255
-        pixels = crops.permute(0, 2, 3, 1).cpu().numpy()
-        maps = torch.from_numpy(stain_maps(pixels, stain, self.facts.stain)).to(self.device)
+        turn = torch.from_numpy(stain_map(stain, self.facts.stain)).to(self.device)
         # in place: allocating arrays of this size takes longer than the arithmetic
         density = crops.float().flatten(2).add_(1).div_(256).log_().neg_()
-        light = torch.baddbmm(maps[..., 3:], maps[..., :3], density).neg_().exp_()
+        light = torch.matmul(turn[:, :3], density).add_(turn[:, 3:]).neg_().exp_()
         return light.mul_(256).sub_(1).div_(255).clamp_(0, 1).view(crops.shape)
 
     def _probabilities(self, logits: torch.Tensor) -> torch.Tensor:

@@ -7,12 +7,14 @@ adding a small classifier with sigmoid scores (2023), and under Lightning with a
 from __future__ import annotations
 
 import pickle
+import warnings
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from pydantic import ValidationError
 from safetensors.torch import save
 
 from napari_deepheme.classify.bundle import (
@@ -26,7 +28,7 @@ from napari_deepheme.classify.bundle import (
 )
 from napari_deepheme.classify.ensemble import Ensemble
 from napari_deepheme.classify.making import tested, unpacked
-from napari_deepheme.errors import BundleError
+from napari_deepheme.errors import BundleError, OptionError
 from napari_deepheme.models.bundle import (
     CARD_FILE,
     Architecture,
@@ -42,6 +44,13 @@ from napari_deepheme.taxonomy import DEEPHEME_23, Taxonomy
 Weights = dict[str, torch.Tensor]
 
 _BACKBONE = "resnext50_32x4d"
+_STATES = ("model_state_dict", "state_dict")
+_MAX_BYTES = 2 * 2**30
+_FAULTS = (
+    OSError, RuntimeError, ValueError, LookupError, EOFError, TypeError, AttributeError, AssertionError,
+    NotImplementedError, pickle.UnpicklingError, zipfile.BadZipFile,
+)  # fmt: skip
+"""What torch raises on files that are not, or no longer, checkpoints."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +111,12 @@ def import_checkpoints(files: Sequence[Path], folder: Path, options: ImportOptio
     facts = NetworkFacts(head, options.input_px, options.mean, options.std)
     image, self_test = tested(Ensemble.from_networks(networks, facts), temperature=1.0)
     contents, members = named_members(weights)
-    spec = _description(architecture, head, options, members, self_test)
+    try:
+        spec = _description(architecture, head, options, members, self_test)
+    except ValidationError as err:
+        first = err.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise OptionError(f"{where} does not fit a bundle ({first['msg']}); correct the option.") from err
     save_bundle(folder, spec, contents | image | {CARD_FILE: _card(files, options).encode()})
     return load_bundle(folder)
 
@@ -142,27 +156,13 @@ def read_checkpoint(file: Path, classes: int) -> tuple[Architecture, Head, Weigh
     BundleError
         Unreadable, unsafe, or of neither published shape.
     """
-    # torch's reader of older files fails in many ways on what is no checkpoint at all
-    if not zipfile.is_zipfile(file):
-        raise BundleError(f"{file} is missing or no checkpoint; expected a file saved by torch 1.6 or later.")
-    try:
-        saved = torch.load(file, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError) as err:
-        raise BundleError(
-            f"{file} cannot be read as a checkpoint of tensors ({str(err).splitlines()[0]}); "
-            "expected a file saved by torch."
-        ) from err
-    states = [
-        saved[key] for key in ("model_state_dict", "state_dict") if isinstance(saved, dict) and key in saved
-    ]
-    if not states:
-        raise BundleError(
-            f"{file}: no model_state_dict and no state_dict in it; expected a DeepHeme checkpoint."
-        )
-    weights = {name.removeprefix("module."): value.contiguous() for name, value in states[0].items()}
+    weights = _tensors(file)
     with_classifier = any(name.startswith("classifier.") for name in weights)
     last = weights.get("classifier.2.weight" if with_classifier else "pretrained.fc.weight")
-    if last is None or not all(name.startswith(("pretrained.", "classifier.")) for name in weights):
+    heads = ("pretrained.fc.weight", "classifier.0.weight", "classifier.2.weight") if with_classifier else ()
+    dense = all(name in weights and weights[name].ndim == 2 for name in heads)
+    ours = all(name.startswith(("pretrained.", "classifier.")) for name in weights)
+    if last is None or last.ndim != 2 or not dense or not ours:
         raise BundleError(
             f"{file}: its tensors ({', '.join(list(weights)[:3])} …) are not those of a DeepHeme checkpoint; "
             "expected names that begin with pretrained."
@@ -177,6 +177,44 @@ def read_checkpoint(file: Path, classes: int) -> tuple[Architecture, Head, Weigh
         Head.SIGMOID,
         _renamed(weights, "pretrained.", "network."),
     )
+
+
+def _tensors(file: Path) -> Weights:
+    """The tensors of a checkpoint by name, whatever else is in the file."""
+    # torch's reader of older files fails in many ways on what is no checkpoint at all
+    if not file.is_file() or not zipfile.is_zipfile(file):
+        raise BundleError(f"{file} is missing or no checkpoint; expected a file saved by torch 1.6 or later.")
+    try:
+        with zipfile.ZipFile(file) as packed:
+            unpacked = sum(entry.file_size for entry in packed.infolist())
+        if unpacked > _MAX_BYTES:
+            raise ValueError(f"it unpacks to {unpacked / 2**30:.1f} GB, expected at most {_MAX_BYTES >> 30}")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of kinds of tensors that are refused below
+            saved: object = torch.load(file, map_location="cpu", weights_only=True)
+    except _FAULTS as err:
+        why = (str(err).strip().splitlines() or [type(err).__name__])[0]
+        raise BundleError(
+            f"{file} cannot be read as a checkpoint of tensors ({why}); expected a file saved by torch."
+        ) from err
+    states = [saved[key] for key in _STATES if key in saved] if isinstance(saved, dict) else []
+    if not states:
+        raise BundleError(
+            f"{file}: no model_state_dict and no state_dict in it; expected a DeepHeme checkpoint."
+        )
+    state = states[0]
+    if not isinstance(state, dict) or not all(isinstance(n, str) and _is_plain(v) for n, v in state.items()):
+        raise BundleError(
+            f"{file}: its state is not of names and dense tensors; expected a DeepHeme checkpoint."
+        )
+    return {name.removeprefix("module."): value.contiguous() for name, value in state.items()}
+
+
+def _is_plain(value: object) -> bool:
+    """Whether it is a dense tensor with as many bytes as it claims values: others may claim any size."""
+    if not isinstance(value, torch.Tensor) or value.layout is not torch.strided or value.is_quantized:
+        return False
+    return value.numel() * value.element_size() <= value.untyped_storage().nbytes()
 
 
 def _renamed(weights: Weights, old: str, new: str) -> Weights:

@@ -47,8 +47,14 @@ class Calibration:
     conformal: Conformal
 
 
-def calibrate(members: NDArray[np.floating], truth: NDArray[np.integer], promises: Promises) -> Calibration:
-    """Fit temperature, review and conformal threshold.
+def calibrate(
+    members: NDArray[np.floating],
+    truth: NDArray[np.integer],
+    promises: Promises,
+    *,
+    temperature: float | None = None,
+) -> Calibration:
+    """Fit temperature, unless it is given, then review and conformal threshold.
 
     Parameters
     ----------
@@ -57,8 +63,10 @@ def calibrate(members: NDArray[np.floating], truth: NDArray[np.integer], promise
     truth : ndarray, shape (n,)
         Class indices.
     promises : Promises
+    temperature : float, optional
     """
-    temperature = calibration.fit_temperature(members, truth)
+    if temperature is None:
+        temperature = calibration.fit_temperature(members, truth)
     mean = calibration.pool(members, temperature)
     review = calibration.review_threshold(
         entropy(mean.astype(np.float64)), mean.argmax(1) == truth, promises.risk, promises.confidence

@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
 _SHRINKAGE = 1e-3
+# features of wide networks hardly vary in more directions than this, and a whitening of all of them is as
+# large as the network
+_MOST_DIRECTIONS = 256
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,9 +24,10 @@ class OodReference:
 
     Attributes
     ----------
-    whitening : ndarray of float32, shape (m, d, d)
-        Features times this have unit covariance within the classes.
-    centres : ndarray of float32, shape (m, k, d)
+    whitening : ndarray of float32, shape (m, d, r)
+        Features times this have unit covariance within the classes; r is d, of wide features the 256
+        directions in which they vary most.
+    centres : ndarray of float32, shape (m, k, r)
         Means of the classes, whitened.
     """
 
@@ -36,6 +40,13 @@ class OodReference:
         pairs = [_reference(member.astype(np.float64), labels) for member in features]
         whitening, centres = zip(*pairs, strict=True)
         return cls(np.stack(whitening).astype(np.float32), np.stack(centres).astype(np.float32))
+
+    def joined(self, features: NDArray[np.float32], labels: NDArray[np.integer]) -> OodReference:
+        """With the class means of more cells, features (m, n, d) and classes (n,), in the same spread."""
+        classes = np.unique(labels)
+        means = np.stack([features[:, labels == k].mean(axis=1) for k in classes], axis=1)
+        more = np.einsum("mkd,mde->mke", means, self.whitening)
+        return OodReference(self.whitening, np.concatenate([self.centres, more], axis=1).astype(np.float32))
 
     def distance(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Distance (n,) of cells with features (m, n, d), in standard deviations a feature."""
@@ -60,6 +71,11 @@ class OodReference:
 def _reference(
     features: NDArray[np.float64], labels: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    if features.shape[1] > _MOST_DIRECTIONS:
+        _, directions = np.linalg.eigh(np.cov(features, rowvar=False))  # in ascending order of variance
+        widest = directions[:, -_MOST_DIRECTIONS:]
+        whitening, means = _reference(features @ widest, labels)
+        return widest @ whitening, means
     classes = np.unique(labels)
     means = np.stack([features[labels == k].mean(axis=0) for k in classes])
     within = features - means[np.searchsorted(classes, labels)]

@@ -2,9 +2,7 @@
 
 Every smear holds three colours that can be known without knowing its cells: the empty glass, the red cells
 and the nuclei. A linear map of optical densities takes those of the slide to the model's (the idea of
-Reinhard 2001 and Macenko 2009, with landmarks in place of statistics of the whole image). The hue of nuclei
-is taken from each cell: it hardly depends on the class, but on the thickness of the smear, the lamp, and the
-slide, where pictures of several come as one.
+Reinhard 2001 and Macenko 2009, with landmarks in place of statistics of the whole image).
 """
 
 from __future__ import annotations
@@ -17,9 +15,7 @@ Densities = tuple[float, float, float]
 
 _CENTRE, _FEWEST_PX = 0.375, 50
 _STRIDE = 2  # of the pixels that glass and nuclei are measured on
-_PALEST = 0.5  # of the density of nuclei; what is paler has none, and red cells reach 0.6
-# sine of the angle between the densities of red cells and nuclei; below it they are one stain
-_LEAST_CONTRAST = 0.1
+_LEAST_CONTRAST = 0.1  # below it red cells and nuclei are one stain
 _LEAST_SHOWN = 1 / 16  # of the crops must show red cells; what few show may be anything
 
 
@@ -61,38 +57,32 @@ def stain_colours(crops: NDArray[np.uint8]) -> StainColours | None:
     if not red or len(red) < _LEAST_SHOWN * len(crops):
         return None
     red_cell = np.median(red, axis=0)
-    sine = np.linalg.norm(np.cross(nucleus, red_cell)) / np.linalg.norm(nucleus) / np.linalg.norm(red_cell)
-    if not sine > _LEAST_CONTRAST:
-        return None
-    return StainColours(
+    found = StainColours(
         glass=tuple(glass.tolist()),
         red_cell=tuple(red_cell.tolist()),
         nucleus=tuple(nucleus.tolist()),
     )
+    return found if contrast(found) > _LEAST_CONTRAST else None
 
 
-def stain_maps(crops: NDArray[np.uint8], own: StainColours, wanted: StainColours) -> NDArray[np.float32]:
-    """What brings crops (n, h, w, 3) of a slide with ``own`` colours to the ``wanted`` ones.
+def contrast(colours: StainColours) -> float:
+    """Sine of the angle between the densities of red cells and nuclei: 0 where they are of one colour."""
+    nucleus, red_cell = np.array(colours.nucleus), np.array(colours.red_cell)
+    lengths = np.linalg.norm(nucleus) * np.linalg.norm(red_cell)
+    return float(np.linalg.norm(np.cross(nucleus, red_cell)) / lengths) if lengths > 0 else 0.0
+
+
+def stain_map(own: StainColours, wanted: StainColours) -> NDArray[np.float32]:
+    """What brings a slide with ``own`` colours to the ``wanted`` ones.
 
     Returns
     -------
-    ndarray of float32, shape (n, 3, 4)
-        Matrices from densities and 1 to densities. They differ where nuclei differ in hue.
+    ndarray of float32, shape (3, 4)
+        Matrix from densities and 1 to densities.
     """
-    nucleus = np.array(own.nucleus)
-    full = np.linalg.norm(nucleus)
-    _, nuclei = _glass_and_nuclei(crops)
-    length = np.linalg.norm(nuclei, axis=1, keepdims=True)
-    hues = nuclei / np.maximum(length, np.finfo(np.float32).tiny)
-    # a crop whose densest matter is pale, or of another colour than nuclei, has the slide's
-    cosine = nucleus @ own.red_cell / full / np.linalg.norm(own.red_cell)
-    halfway = np.sqrt((1 + cosine) / 2)
-    known = (length[:, 0] > _PALEST * full) & (hues @ nucleus / full > halfway)
-    nuclei = np.where(known[:, None], hues * full, nucleus)
-    basis: NDArray[np.float64] = _basis(own.red_cell, nuclei)
-    turns = _basis(wanted.red_cell, np.array([wanted.nucleus])) @ np.linalg.inv(basis)
-    shifts = np.array(wanted.glass) - turns @ np.array(own.glass)
-    return np.concatenate([turns, shifts[..., None]], axis=2).astype(np.float32)
+    turn = _basis(wanted) @ np.linalg.inv(_basis(own))
+    shift = np.array(wanted.glass) - turn @ np.array(own.glass)
+    return np.column_stack([turn, shift]).astype(np.float32)
 
 
 def _density(image: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -128,8 +118,9 @@ def _red_cells(
     return np.median(red, axis=0) if len(red) > _FEWEST_PX else np.empty(0)
 
 
-def _basis(red_cell: Densities, nuclei: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Red cells, nuclei (n, 3), and what is neither, as columns: shape (n, 3, 3)."""
-    neither = np.cross(nuclei, red_cell)
-    neither *= np.linalg.norm(nuclei, axis=1, keepdims=True) / np.linalg.norm(neither, axis=1, keepdims=True)
-    return np.stack([np.broadcast_to(red_cell, nuclei.shape), nuclei, neither], axis=2)
+def _basis(colours: StainColours) -> NDArray[np.float64]:
+    """Red cells, nuclei, and what is neither, as columns."""
+    nucleus = np.array(colours.nucleus)
+    neither = np.cross(nucleus, colours.red_cell)
+    neither *= np.linalg.norm(nucleus) / np.linalg.norm(neither)
+    return np.stack([np.array(colours.red_cell), nucleus, neither], axis=1)

@@ -10,11 +10,13 @@ import sys
 
 import typer
 
+from napari_deepheme.cli.adaptation import adapt
+from napari_deepheme.cli.agreement import agree
 from napari_deepheme.cli.analyses import differential, export
 from napari_deepheme.cli.demonstration import demo, synth
 from napari_deepheme.cli.evaluation import evaluate
 from napari_deepheme.cli.models import models
-from napari_deepheme.cli.printing import RESEARCH_USE, print_error
+from napari_deepheme.cli.printing import RESEARCH_USE, print_error, use_plain_streams
 from napari_deepheme.cli.slides import classify, info
 from napari_deepheme.cli.training import train, train_detector
 from napari_deepheme.errors import DeepHemeError
@@ -25,13 +27,26 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, info, classify, differential, export, synth, train, train_detector, evaluate):
+for command in (
+    demo,
+    info,
+    classify,
+    differential,
+    export,
+    synth,
+    train,
+    train_detector,
+    adapt,
+    evaluate,
+    agree,
+):
     app.command()(command)
 app.add_typer(models, name="models")
 
 
 def main() -> None:
     """Run the command line; a fault of the input is one line on stderr and exit code 2."""
+    use_plain_streams()
     try:
         app()
     except DeepHemeError as err:

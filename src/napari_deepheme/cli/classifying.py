@@ -15,10 +15,11 @@ from napari_deepheme.cli.printing import print_differential, print_line, print_w
 from napari_deepheme.errors import OptionError
 from napari_deepheme.export.files import write_csv
 from napari_deepheme.export.formats import Format, export_cells
-from napari_deepheme.export.table import cells_table, differential
-from napari_deepheme.given import read_cells
+from napari_deepheme.export.table import differential_of
+from napari_deepheme.given import check_on_slide, read_cells
 from napari_deepheme.slide.reader import Slide, open_slide
 from napari_deepheme.store import AnalysisFile, continued, signature_of
+from napari_deepheme.tables import check_output
 
 
 def formats_named(formats: str) -> list[Format]:
@@ -58,18 +59,27 @@ class Classifying:
     fresh: bool
     show: bool
 
-    def run(self, path: Path, mpp: float | None, cells: Path | None) -> dict[str, object]:
+    def run(self, path: Path, mpp: float | None, cells: Path | None, roi: Path | None) -> dict[str, object]:
         """Classify one slide, write its tables, and give its entry of the JSON report."""
         start = time.perf_counter()
         with ExitStack() as opened:
             slide = opened.enter_context(open_slide(path, mpp=mpp))
+            for each in self._results(slide.info.path):
+                check_output(each)  # before hours of work depend on it
             options = self.options
+            if roi is not None:
+                check_on_slide(options.regions, slide.info.shape, roi)
             if cells is not None:
                 options = replace(options, cells=read_cells(cells, slide.info.mpp))
             file, remarks = self._file(slide, options, opened)
             analysis = with_bar(analyse_with(self.engine, slide, options, file or Memory()))
         report = self._write(analysis, file, remarks)
         return report | {"seconds": round(time.perf_counter() - start, 2)}
+
+    def _results(self, slide: Path) -> list[Path]:
+        """Files of a slide: its cells in each format, and the differential."""
+        cells = [self.out / f"{slide.stem}.cells.{each}" for each in self.formats]
+        return [*cells, self.out / f"{slide.stem}.differential.csv"]
 
     def _file(
         self, slide: Slide, options: AnalysisOptions, opened: ExitStack
@@ -85,14 +95,12 @@ class Classifying:
         self, analysis: Analysis, file: AnalysisFile | None, remarks: list[Notice]
     ) -> dict[str, object]:
         facts = analysis.facts
-        path, taxonomy = facts.slide.path, analysis.taxonomy
-        table = cells_table(analysis)
-        count = differential(table, taxonomy)
-        files = [self.out / f"{path.stem}.cells.{each}" for each in self.formats]
-        for each in files:
+        path = facts.slide.path
+        count = differential_of(analysis)
+        *tables, counts = files = self._results(path)
+        for each in tables:
             export_cells(analysis, each)
-        files.append(self.out / f"{path.stem}.differential.csv")
-        write_csv(count.table(), files[-1])
+        write_csv(count.table(), counts)
         for notice in (*remarks, *analysis.notices):
             print_warning(f"{path.name}: {notice.text}")
         if self.show:
@@ -107,7 +115,7 @@ class Classifying:
             "files": [str(each) for each in files],
             "cells": count.n_cells,
             "counted": count.n_counted,
-            "needs_review": int(table["needs_review"].sum()),
+            "needs_review": int(analysis.counting().assessed().needs_review.sum()),
             "mpp": None if mpp is None else sum(mpp) / 2,
             "detector": facts.detector or "given",
             "detection_threshold": facts.detection_threshold(),

@@ -16,9 +16,6 @@ from napari_deepheme.cli.printing import (
     print_warning,
     with_bar,
 )
-from napari_deepheme.evaluate.evaluate import EvaluateOptions
-from napari_deepheme.evaluate.evaluate import evaluate as evaluate_job
-from napari_deepheme.export import check_folder
 from napari_deepheme.models.device import Device
 
 
@@ -45,6 +42,12 @@ def evaluate(
     ] = False,
 ) -> None:
     """Measure a model on a labelled set, or anyone's table of predictions against the truth."""
+    # pandas, scipy and matplotlib take seconds
+    from napari_deepheme.evaluate.evaluate import EvaluateOptions  # noqa: PLC0415
+    from napari_deepheme.evaluate.evaluate import evaluate as evaluate_job  # noqa: PLC0415
+    from napari_deepheme.export import check_folder  # noqa: PLC0415
+    from napari_deepheme.report import headline, write_report  # noqa: PLC0415
+
     options = EvaluateOptions(
         dataset=dataset,
         model=model,
@@ -57,8 +60,6 @@ def evaluate(
         match_stain=match_stain,
         skip_unknown=skip_unknown,
     )
-    from napari_deepheme.report import headline, write_report  # noqa: PLC0415  matplotlib takes a second
-
     if report is not None:
         check_folder(report.absolute().parent)
     evaluation = with_bar(evaluate_job(options))

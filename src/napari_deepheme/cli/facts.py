@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from napari_deepheme.slide.reader import open_slide
-
 _SQLITE = b"SQLite format 3\x00"
 
 
 def facts_of(path: Path, mpp: float | None) -> dict[str, object]:
     """Names and values, of an analysis file or of a slide; content decides, not the name."""
-    return _of_analysis(path) if _is_sqlite(path) else _of_slide(path, mpp)
+    return _of_analysis(path) if is_analysis(path) else _of_slide(path, mpp)
 
 
-def _is_sqlite(path: Path) -> bool:
+def is_analysis(path: Path) -> bool:
+    """Whether a file is an SQLite file, as an analysis is; content decides, not the name."""
     if not path.is_file():
         return False
     try:
@@ -25,6 +24,8 @@ def _is_sqlite(path: Path) -> bool:
 
 
 def _of_slide(path: Path, mpp: float | None) -> dict[str, object]:
+    from napari_deepheme.slide.reader import open_slide  # noqa: PLC0415  an analysis does not need it
+
     with open_slide(path, mpp=mpp) as slide:
         facts = slide.info
     return {

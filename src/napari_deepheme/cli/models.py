@@ -10,7 +10,6 @@ import typer
 from napari_deepheme.classify.bundle import DEFAULT_BUNDLE, Bundle, BundleSpec, load_bundle
 from napari_deepheme.cli.printing import print_facts, print_json, print_line
 from napari_deepheme.detect.bundle import DetectorBundle, load_detector
-from napari_deepheme.export import check_folder
 from napari_deepheme.models.bundle import embedded_bundles, kind_of
 from napari_deepheme.taxonomy import PRESETS, preset
 
@@ -71,6 +70,7 @@ def import_bundle(
         ImportOptions,
         import_checkpoints,
     )
+    from napari_deepheme.export import check_folder  # noqa: PLC0415
 
     check_folder(out)
     bundle = import_checkpoints(checkpoints, out, ImportOptions(name, preset(taxonomy), mpp))

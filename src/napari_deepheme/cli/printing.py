@@ -6,17 +6,20 @@ import json
 import math
 import sys
 import time
-from typing import TypeVar
+from io import TextIOWrapper
+from typing import TYPE_CHECKING, TypeVar
 
-import pandas as pd
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
+from rich.text import Text
 
 from napari_deepheme.errors import DeepHemeError
 from napari_deepheme.jobs import Job, Progress, drain
-from napari_deepheme.stats.differential import Differential, DifferentialRow, LineageRow
+
+if TYPE_CHECKING:
+    from napari_deepheme.stats.differential import Differential, DifferentialRow, LineageRow
 
 R = TypeVar("R")
 OUT, ERR = Console(), Console(stderr=True)
@@ -26,7 +29,11 @@ RESEARCH_USE = "Research use only. Not for diagnosis."
 
 def with_bar(job: Job[R]) -> R:
     """Drain a job behind a progress bar on stderr; where that is no terminal, a line a minute."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[message]}"))
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[message]}", markup=False),
+    )
     with Bar(*columns, TimeRemainingColumn(), console=ERR, transient=True) as bar:
         task = bar.add_task("", total=None, message="")
         last = time.monotonic()
@@ -35,10 +42,10 @@ def with_bar(job: Job[R]) -> R:
             nonlocal last
             bar.update(
                 task,
-                description=progress.stage,
+                description=plain(progress.stage),
                 completed=progress.done,
                 total=progress.total or None,
-                message=progress.message,
+                message=plain(progress.message),
             )
             if not ERR.is_terminal and time.monotonic() - last >= _LINE_EVERY:
                 last = time.monotonic()
@@ -58,16 +65,31 @@ def _line(progress: Progress, seconds_left: float | None) -> str:
     return ", ".join(parts)
 
 
+def plain(text: str) -> str:
+    """Text of files and people as a terminal may show it: no code in it moves the cursor or sets a colour."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
+
+
+def use_plain_streams() -> None:
+    """Have characters that the terminal, or the file behind a redirect, cannot hold replaced by "?".
+
+    A Windows redirect holds cp1252, and ``LANG=C`` ASCII: one ● must not end a batch of slides.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
 def print_line(text: str) -> None:
     """Print a line of plain text, paths unbroken."""
-    OUT.print(text, soft_wrap=True, highlight=False, markup=False)
+    OUT.print(plain(text), soft_wrap=True, highlight=False, markup=False)
 
 
 def print_facts(facts: dict[str, object]) -> None:
     """Print names and values as a list for a person."""
     table = Table(show_header=False, box=None)
     for name, value in facts.items():
-        table.add_row(name.replace("_", " "), _shown(value))
+        table.add_row(name.replace("_", " "), Text(plain(_shown(value))))
     OUT.print(table)
 
 
@@ -78,7 +100,7 @@ def print_scores(scores: list[tuple[str, str, str]]) -> None:
     table.add_column("value", justify="right")
     table.add_column("95 % interval", justify="right")
     for score in scores:
-        table.add_row(*score)
+        table.add_row(*(Text(plain(text)) for text in score))
     OUT.print(table)
 
 
@@ -89,17 +111,17 @@ def print_json(document: dict[str, object]) -> None:
 
 def print_error(err: DeepHemeError) -> None:
     """Print what is wrong in one line on stderr."""
-    ERR.print(f"Error: {err}", soft_wrap=True, highlight=False, markup=False, style="red")
+    ERR.print(f"Error: {plain(str(err))}", soft_wrap=True, highlight=False, markup=False, style="red")
 
 
 def print_warning(text: str) -> None:
     """Print a remark that costs no exit code, on stderr."""
-    ERR.print(f"Warning: {text}", soft_wrap=True, highlight=False, markup=False, style="yellow")
+    ERR.print(f"Warning: {plain(text)}", soft_wrap=True, highlight=False, markup=False, style="yellow")
 
 
 def print_differential(count: Differential, title: str) -> None:
     """Print a differential by lineage, with its indices and what the model cannot know."""
-    table = Table(title=title, caption=f"Rule {count.rule}. {RESEARCH_USE}")
+    table = Table(title=Text(plain(title)), caption=f"Rule {count.rule}. {RESEARCH_USE}")
     table.add_column("class")
     for name in ("n", "%", f"{100 * count.options.confidence:g} % interval", "mean entropy"):
         table.add_column(name, justify="right")
@@ -116,20 +138,20 @@ def print_differential(count: Differential, title: str) -> None:
     table.add_row("counted", str(count.n_counted), "100.0" if count.n_counted else "", "", "")
     OUT.print(table)
     for index in count.indices.values():
-        bounds = f" ({index.low:.3g}–{index.high:.3g})" if pd.notna(index.low) else ""
+        bounds = f" ({index.low:.3g}–{index.high:.3g})" if not math.isnan(index.low) else ""
         lacking = f", without {', '.join(index.without).lower()}" if index.without else ""
         print_line(f"{index.title} {index.value:.3g}{bounds}{lacking}")
     if count.unknown:
         print_line(f"The model has no class for: {', '.join(c.name.lower() for c in count.unknown)}.")
 
 
-def _named(row: DifferentialRow) -> str:
-    return f"[{row.cell_class.colour}]●[/] {row.cell_class.name}"
+def _named(row: DifferentialRow) -> Text:
+    return Text.assemble(("●", row.cell_class.colour), " ", plain(row.cell_class.name))
 
 
 def _figures(row: DifferentialRow | LineageRow) -> tuple[str, str, str, str]:
     share, interval = "", ""
-    if pd.notna(row.fraction):
+    if not math.isnan(row.fraction):
         share = f"{100 * row.fraction:.1f}"
         interval = f"{100 * row.low:.1f}–{100 * row.high:.1f}"
     return str(row.count), share, interval, f"{row.mean_entropy:.2f}" if row.count else ""

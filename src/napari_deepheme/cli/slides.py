@@ -29,8 +29,8 @@ Mpp = Annotated[
 DetectionThreshold = Annotated[
     float | None,
     typer.Option(
-        help="Detector score from which a find counts as a cell, 0 to 1; left out, the detector's own for a film "
-        "or for crowded marrow. It can be changed after the run."
+        help="Detector score from which a find counts as a cell, 0 to 1; left out, the detector's own for a "
+        "film or for crowded marrow. It can be changed after the run."
     ),
 ]
 MatchPrior = Annotated[
@@ -123,7 +123,7 @@ def classify(
     reports, failed = [], False
     for path in slides:
         try:
-            reports.append(task.run(path, mpp, cells))
+            reports.append(task.run(path, mpp, cells, roi))
         except DeepHemeError as err:
             # one unreadable slide does not cost the others
             print_error(err)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from napari_deepheme.cli.printing import RESEARCH_USE, print_facts, print_line, print_warning, with_bar
-from napari_deepheme.export import check_folder
+from napari_deepheme.errors import OptionError
 from napari_deepheme.models.device import Device
 from napari_deepheme.taxonomy import PRESETS, read_taxonomy
+
+if TYPE_CHECKING:
+    from napari_deepheme.train.recipe import Recipe
 
 
 def train(
@@ -27,7 +30,10 @@ def train(
         typer.Option(help=f"{', '.join(PRESETS)}, or a TOML file, in place of the recipe's."),
     ] = None,
     start: Annotated[
-        str | None, typer.Option(help="scratch, imagenet, or a file of weights, in place of the recipe's.")
+        str | None,
+        typer.Option(
+            help="scratch, imagenet, a file of weights, or a bundle to fine-tune, in place of the recipe's."
+        ),
     ] = None,
     resume: Annotated[bool, typer.Option(help="Go on with an unfinished training.")] = False,
     device: Annotated[Device, typer.Option(help="Where the networks run.")] = Device.AUTO,
@@ -36,13 +42,14 @@ def train(
 ) -> None:
     """Train a snapshot ensemble on labelled images of single cells."""
     # torch takes seconds
+    from napari_deepheme.export import check_folder  # noqa: PLC0415
     from napari_deepheme.train.recipe import read_recipe  # noqa: PLC0415
     from napari_deepheme.train.training import TrainOptions  # noqa: PLC0415
     from napari_deepheme.train.training import train as train_job  # noqa: PLC0415
 
     chosen = read_recipe(recipe, config)
     if start is not None:
-        chosen = chosen.model_copy(update={"start": start})
+        chosen = _started(chosen, start)
     check_folder(out.absolute().parent)
     options = TrainOptions(
         dataset=dataset,
@@ -61,6 +68,24 @@ def train(
     spec = trained.bundle.spec
     print_facts({"bundle": str(out), "members": len(spec.members), **spec.training.metrics})
     print_line(RESEARCH_USE)
+
+
+def _started(recipe: Recipe, start: str) -> Recipe:
+    """A recipe that starts from ``start``; from a bundle with its network, and crops as that takes them."""
+    from napari_deepheme.classify.bundle import load_bundle  # noqa: PLC0415  commands share no imports
+    from napari_deepheme.models.bundle import SPEC_FILE, embedded_bundles  # noqa: PLC0415
+
+    if start not in embedded_bundles() and not (Path(start) / SPEC_FILE).is_file():
+        if Path(start).suffix == ".zip":
+            raise OptionError(f"{start}: a training cannot start from a zip; unpack it and give its folder.")
+        return recipe.model_copy(update={"start": start})
+    bundle = load_bundle(start)
+    spec = bundle.spec
+    same = ("architecture", "head", "input_px", "mpp", "mean", "std")
+    # the last member: of a snapshot ensemble the one that has learned longest
+    begun: dict[str, object] = {"start": str(bundle.root / spec.members[-1].file)}
+    begun |= {"magnifications": spec.views}
+    return recipe.model_copy(update={name: getattr(spec, name) for name in same} | begun)
 
 
 def train_detector(
@@ -86,6 +111,7 @@ def train_detector(
 ) -> None:
     """Train a detector of nucleated cells on fields in which all of them are marked."""
     # torch takes seconds
+    from napari_deepheme.export import check_folder  # noqa: PLC0415
     from napari_deepheme.train.detector import DetectorOptions  # noqa: PLC0415
     from napari_deepheme.train.detector import train_detector as train_job  # noqa: PLC0415
     from napari_deepheme.train.heatmap import DetectorRecipe  # noqa: PLC0415

@@ -84,19 +84,27 @@ def read_dataset(source: Path, taxonomy: Taxonomy) -> Dataset:
     TaxonomyError
         A label is unknown, or means several classes of ``taxonomy``.
     """
-    if source.is_file():
-        found, warnings = _table(source), []
-    elif source.is_dir():
-        found = [TrainingImage(image.path, image.label, "") for image in labelled_images(source, taxonomy)]
-        warnings = _folder_warnings(source, found)
-    else:
-        raise OptionError(f"{source} does not exist; expected a folder with a folder per class, or a CSV.")
+    found, warnings = read_images(source, taxonomy)
     codes = _codes({image.label for image in found}, taxonomy, source)
     images = tuple(replace(image, code=codes[image.label]) for image in found)
     lacking = [code for code in taxonomy.codes if code not in codes.values()]
     if lacking:
         warnings.append(f"{source} has no image of {', '.join(lacking)}: the model will not know them.")
     return Dataset(images, tuple(warnings))
+
+
+def read_images(source: Path, taxonomy: Taxonomy) -> tuple[list[TrainingImage], list[str]]:
+    """Images of a set under the names it gives their classes (``code`` is empty), and what to know of them.
+
+    ``taxonomy`` only helps to tell folders of classes from others. Parameters and errors are otherwise those
+    of :func:`read_dataset`.
+    """
+    if source.is_file():
+        return _table(source), []
+    if not source.is_dir():
+        raise OptionError(f"{source} does not exist; expected a folder with a folder per class, or a CSV.")
+    found = [TrainingImage(image.path, image.label, "") for image in labelled_images(source, taxonomy)]
+    return found, _folder_warnings(source, found)
 
 
 def _codes(labels: set[str], taxonomy: Taxonomy, source: Path) -> dict[str, str]:

@@ -72,6 +72,10 @@ class DetectorCalibration:
     nuclear: float = 0.22
 
 
+UNMEASURED = DetectorCalibration()
+"""Of a slide that was not looked at."""
+
+
 @dataclass(frozen=True, slots=True)
 class DetectionThresholds:
     """Scores from which a find counts as a cell.

@@ -13,8 +13,8 @@ from napari_deepheme.models.bundle import OpenBundle, Spec, open_bundle
 class DetectorSpec(Spec):
     """The content of a detector's ``bundle.json``.
 
-    ``width`` is the number of the decoder's channels; a peak of the heatmap is a cell from ``threshold`` on, in
-    crowds from ``crowded_threshold`` on (None: the same).
+    ``width`` is the number of the decoder's channels; a peak of the heatmap is a cell from ``threshold`` on,
+    in crowds from ``crowded_threshold`` on (None: the same).
     The self-test expects the heatmap's highest value in each of sixteen squares of its image.
     """
 

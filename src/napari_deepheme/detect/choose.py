@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from napari_deepheme.detect.base import Detector
-from napari_deepheme.detect.bundle import load_detector
-from napari_deepheme.detect.stain import STAIN, StainDetector
+from typing import TYPE_CHECKING
+
 from napari_deepheme.models.device import Device, Precision
+
+if TYPE_CHECKING:
+    from napari_deepheme.detect.base import Detector
+
+STAIN = "stain"
+"""Name of the detector that needs no network."""
 
 DEFAULT_DETECTOR = "marrow-cells"
 
@@ -32,7 +37,10 @@ def named_detector(
         The bundle, the device or the precision cannot be used.
     """
     if name == STAIN:
+        from napari_deepheme.detect.stain import StainDetector  # noqa: PLC0415  scikit-image takes half a second
+
         return StainDetector()
+    from napari_deepheme.detect.bundle import load_detector  # noqa: PLC0415  only this one has a bundle
     from napari_deepheme.detect.heatmap import HeatmapDetector  # noqa: PLC0415  torch takes seconds
 
     return HeatmapDetector(load_detector(name), device, precision, batch_px)

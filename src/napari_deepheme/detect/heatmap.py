@@ -16,6 +16,7 @@ from torch.nn.functional import max_pool2d
 
 from napari_deepheme.detect.base import (
     LOWEST_SCORE,
+    UNMEASURED,
     Detections,
     DetectionThresholds,
     DetectorCalibration,
@@ -26,6 +27,7 @@ from napari_deepheme.detect.network import COARSEST, STRIDE, HeatmapNetwork
 from napari_deepheme.detect.white import White, white_of
 from napari_deepheme.errors import BundleError
 from napari_deepheme.models.device import Device, Precision
+from napari_deepheme.models.networks import without_weights
 from napari_deepheme.models.runner import Runner
 from napari_deepheme.models.weights import fill, fused
 
@@ -113,7 +115,7 @@ class HeatmapDetector:
         return DetectorCalibration(white_of(samples))
 
     def detect(
-        self, images: Sequence[Image], calibration: DetectorCalibration = DetectorCalibration()
+        self, images: Sequence[Image], calibration: DetectorCalibration = UNMEASURED
     ) -> list[Detections]:
         """Finds of at least :data:`LOWEST_SCORE` in RGB images at the detector's µm/px."""
         return [self._peaks(*drawn) for drawn in self.heatmaps(images, calibration)]
@@ -130,7 +132,7 @@ class HeatmapDetector:
         return found.take(_strongest(found, self.mpp))
 
     def heatmaps(
-        self, images: Sequence[Image], calibration: DetectorCalibration = DetectorCalibration()
+        self, images: Sequence[Image], calibration: DetectorCalibration = UNMEASURED
     ) -> list[Heatmap]:
         """Probability of a centre (0–1) and logarithm of the diameter (µm), at half the images' resolution.
 
@@ -189,7 +191,8 @@ class HeatmapDetector:
 
 
 def _load_network(bundle: DetectorBundle, device: torch.device) -> nn.Module:
-    network = HeatmapNetwork(bundle.spec.architecture, bundle.spec.width)
+    with without_weights(bundle.spec.architecture):
+        network = HeatmapNetwork(bundle.spec.architecture, bundle.spec.width)
     fill(network, bundle, bundle.spec.members[0])
     return fused(network.eval()).to(device).to(memory_format=torch.channels_last)
 

@@ -1,17 +1,15 @@
-"""The network of the learned detector: a timm encoder and a light decoder that draws a heatmap of centres."""
+"""The network of the learned detector: an encoder and a light decoder that draws a heatmap of centres."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-import timm
 import torch
 from torch import nn
 from torch.nn.functional import interpolate
 
-from napari_deepheme.errors import BundleError
 from napari_deepheme.models.bundle import Architecture
+from napari_deepheme.models.networks import build_encoder
 
 STRIDE = 2
 """Image pixels to a pixel of the heatmap."""
@@ -31,7 +29,7 @@ class HeatmapNetwork(nn.Module):
     Parameters
     ----------
     architecture : Architecture
-        A network of timm that gives features at 2, 4, 8 and 16 px.
+        A network that gives features at 4, 8 and 16 px; one that is built here, or timm's.
     width : int
         Channels of the decoder.
     pretrained : bool
@@ -40,13 +38,7 @@ class HeatmapNetwork(nn.Module):
 
     def __init__(self, architecture: Architecture, width: int, *, pretrained: bool = False) -> None:
         super().__init__()
-        # only names timm itself holds: a prefix such as "hf-hub:" would go to the internet
-        if not timm.is_model(architecture.name):
-            raise BundleError(f"timm {timm.__version__} has no network {architecture.name!r}; update timm.")
-        create: Callable[..., Any] = timm.create_model
-        options = architecture.kwargs | {"features_only": True, "out_indices": (1, 2, 3)}
-        self.encoder = create(architecture.name, pretrained=pretrained, **options)
-        channels = self.encoder.feature_info.channels()
+        self.encoder, channels = build_encoder(architecture, pretrained=pretrained)
         self.sideways = nn.ModuleList(nn.Conv2d(n, width, 1) for n in channels)
         self.decoder = nn.Sequential(
             _block(width),

@@ -15,14 +15,20 @@ from skimage.measure import regionprops_table
 from skimage.morphology import remove_small_objects
 from skimage.segmentation import watershed
 
-from napari_deepheme.detect.base import Detections, DetectionThresholds, DetectorCalibration, Image
+from napari_deepheme.detect.base import (
+    UNMEASURED,
+    Detections,
+    DetectionThresholds,
+    DetectorCalibration,
+    Image,
+)
+from napari_deepheme.detect.choose import STAIN
 from napari_deepheme.detect.white import DEFAULT_WHITE, White, white_of
 
 Absorbance = NDArray[np.float32]
 Labels = NDArray[np.int32]
 Pairs = NDArray[np.intp]
 
-STAIN = "stain"
 """Name of the detector that needs no network."""
 
 _LEAST_SCORE = 0.5  # what scores less has the size of a platelet, or no contrast
@@ -52,7 +58,7 @@ class StainDetector:
         return DetectorCalibration(nuclei.white, nuclei.threshold)
 
     def detect(
-        self, images: Sequence[Image], calibration: DetectorCalibration = DetectorCalibration()
+        self, images: Sequence[Image], calibration: DetectorCalibration = UNMEASURED
     ) -> list[Detections]:
         """Cells of RGB images at the detector's µm/px."""
         nuclei = NuclearStain(calibration.white, calibration.nuclear, self.mpp)

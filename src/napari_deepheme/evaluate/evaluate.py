@@ -253,7 +253,7 @@ def _warnings(
             f"{len(found.faults)} of {total} images cannot be read and are left out, "
             f"the first: {found.faults[0]}"
         )
-    if options.match_stain and spec.stain is not None and not found.stain_matched:
+    if options.match_stain and spec.matches_stain and not found.stain_matched:
         warnings.append(
             "The stain could not be measured (no red cells around the cells): colours are as they are."
         )

@@ -51,7 +51,7 @@ def predict_images(
         No image can be read.
     """
     check_mpp(mpp)
-    matchable = match_stain and spec.stain is not None
+    matchable = match_stain and spec.matches_stain
     stain = stain_colours(_some_crops(paths, mpp, spec)) if matchable else None
     batch: list[NDArray[np.uint8]] = []
     parts: list[RawOutputs] = []

@@ -1,6 +1,6 @@
 """An analysis as tables and pictures: CSV, GeoJSON, Parquet, PNG."""
 
-from napari_deepheme.export.files import check_folder, is_cells_csv, read_cells, write_csv
+from napari_deepheme.export.files import check_folder, is_cells_csv, read_cells_csv, write_csv
 from napari_deepheme.export.formats import Format, export_cells
 from napari_deepheme.export.picture import write_picture
 from napari_deepheme.export.table import cells_table, differential
@@ -12,7 +12,7 @@ __all__ = [
     "differential",
     "export_cells",
     "is_cells_csv",
-    "read_cells",
+    "read_cells_csv",
     "write_csv",
     "write_picture",
 ]

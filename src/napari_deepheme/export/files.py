@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from napari_deepheme.errors import OutputError, TableError
-from napari_deepheme.export.table import NEWER_NUMBERS, NUMBER_COLUMNS, TEXT_COLUMNS
+from napari_deepheme.export.table import NEWER_NUMBERS, NUMBER_COLUMNS, PROBABILITY, TEXT_COLUMNS
+from napari_deepheme.tables import read_table, write_whole
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:
@@ -57,33 +59,17 @@ def check_folder(folder: Path) -> None:
         ) from err
 
 
-def write_whole(path: Path, write: Callable[[Path], None]) -> None:
-    """Let ``write`` fill a part file, then move it into place, so that no half file is ever left."""
-    part = path.with_name(path.name + ".part")
-    try:
-        write(part)
-        part.replace(path)
-    except OSError as err:
-        part.unlink(missing_ok=True)
-        raise OutputError(
-            f"{path} cannot be written ({err.strerror or err}); choose another file, or free some space."
-        ) from err
-
-
-def read_cells(path: Path) -> pd.DataFrame:
-    """Read a ``cells.csv``, ours or one napari saved from our points layer, in our columns.
+def read_cells_csv(path: Path) -> pd.DataFrame:
+    """Read a ``cells.csv``, ours or one that napari or a spreadsheet saved, in our columns.
 
     Raises
     ------
     TableError
-        Not such a table, or positions that are no numbers.
+        Not such a table, or a number that is none or not finite.
     """
-    try:
-        # napari writes "nan" where we leave a field empty
-        blank = {name: ["", "nan"] for name in (*NUMBER_COLUMNS, *NEWER_NUMBERS)}
-        table = pd.read_csv(path, keep_default_na=False, na_values=blank)
-    except (OSError, ValueError) as err:
-        raise TableError(f"{path} cannot be read as a table ({err}); expected a cells.csv.") from err
+    import pandas as pd  # noqa: PLC0415  half a second that finding cells need not wait for
+
+    table = read_table(path, ("cell_id", *NUMBER_COLUMNS, *NEWER_NUMBERS))
     missing = [
         name for name in ("cell_id", *NUMBER_COLUMNS, *TEXT_COLUMNS, "needs_review") if name not in table
     ]
@@ -92,23 +78,29 @@ def read_cells(path: Path) -> pd.DataFrame:
             f"{path} is not a table of cells: the columns {', '.join(missing)} are missing; "
             "expected a cells.csv written by napari-deepheme."
         )
-    try:
-        numbers = table[list(NUMBER_COLUMNS)].apply(pd.to_numeric)
-    except ValueError as err:
-        raise TableError(f"{path}: a column that must hold numbers does not ({err}).") from err
-    if numbers[["x_px", "y_px"]].isna().to_numpy().any():
-        raise TableError(f"{path}: x_px and y_px must hold a number in every row.")
+    if table[["cell_id", "x_px", "y_px"]].isna().to_numpy().any():
+        raise TableError(f"{path}: cell_id, x_px and y_px must hold a number in every row.")
     # columns that napari adds in front (index, axis-0, axis-1) say nothing more
     ours = table.loc[:, "cell_id":]
-    texts = {name: ours[name].astype(str).map(_unguard) for name in TEXT_COLUMNS}
-    return ours.assign(**{name: numbers[name] for name in NUMBER_COLUMNS}, **texts)
+    texts = {name: ours[name].map(_unguard) for name in TEXT_COLUMNS}
+    shares = {
+        name: pd.to_numeric(ours[name], errors="coerce").astype(float)
+        for name in map(str, ours.columns)
+        if name.startswith(PROBABILITY)
+    }
+    return ours.assign(
+        cell_id=ours["cell_id"].astype("int64"),
+        needs_review=ours["needs_review"].str.strip().str.lower().isin(["true", "1", "wahr", "vrai"]),
+        **texts,
+        **shares,
+    )
 
 
 def is_cells_csv(path: Path) -> bool:
     """Whether a file's header is that of a table of cells."""
     try:
-        with path.open(encoding="utf-8") as file:
-            header = set(file.readline().strip().split(","))
+        with path.open(encoding="utf-8-sig") as file:
+            header = set(re.split("[,;\t]", file.readline().strip()))
     except (OSError, UnicodeDecodeError):
         return False
     return {"cell_id", "x_px", "y_px", "label"} <= header

@@ -5,19 +5,21 @@ from __future__ import annotations
 import gzip
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import IO
-
-import pandas as pd
+from typing import IO, TYPE_CHECKING
 
 from napari_deepheme.analysis.result import Analysis
 from napari_deepheme.errors import OptionError
-from napari_deepheme.export.files import guarded, write_whole
+from napari_deepheme.export.files import guarded
 from napari_deepheme.export.table import PROBABILITY, table_parts
 from napari_deepheme.stats.assessment import AssessmentOptions
+from napari_deepheme.tables import write_whole
 from napari_deepheme.taxonomy import Taxonomy
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Format(StrEnum):
@@ -32,12 +34,13 @@ class Format(StrEnum):
 _MEASUREMENTS = ("confidence", "entropy", "mutual_information", "agreement", "detector_score", "ood_distance")
 
 
-def format_of(path: Path) -> Format:
-    """What a file's name asks for; :class:`OptionError` for any other."""
+def format_of(path: Path, also: Sequence[str] = ()) -> Format:
+    """What a file's name asks for; :class:`OptionError` for any other, which names what else may be asked."""
     for each in sorted(Format, key=len, reverse=True):
         if path.name.lower().endswith(f".{each}"):
             return each
-    raise OptionError(f"{path}: expected a name that ends in {', '.join(f'.{each}' for each in Format)}.")
+    endings = ", ".join([*(f".{each}" for each in Format), *also])
+    raise OptionError(f"{path}: expected a name that ends in {endings}.")
 
 
 def export_cells(analysis: Analysis, path: Path, options: AssessmentOptions | None = None) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
 from PIL import Image, ImageDraw
 
-from napari_deepheme.export.files import write_whole
 from napari_deepheme.slide.reader import Slide
+from napari_deepheme.tables import write_whole
 from napari_deepheme.taxonomy import Taxonomy
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _RING_UM = 16.0
 

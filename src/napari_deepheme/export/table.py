@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from napari_deepheme.analysis.corrections import Corrected, settled
 from napari_deepheme.analysis.result import Analysis
 from napari_deepheme.stats.assessment import Assessment, AssessmentOptions, ReviewReason
-from napari_deepheme.stats.differential import Differential
+from napari_deepheme.stats.differential import CellFacts, CountOptions, Differential
 from napari_deepheme.taxonomy import Taxonomy
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TEXT_COLUMNS = (
     "class",
@@ -55,6 +58,8 @@ def cells_table(analysis: Analysis, options: AssessmentOptions | None = None) ->
     class prior. What people corrected is applied: moved cells lie where they were put, deleted ones are gone,
     added ones come last and have a negative id.
     """
+    import pandas as pd  # noqa: PLC0415  half a second that finding cells need not wait for
+
     parts = list(table_parts(analysis, options))
     return parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
 
@@ -71,9 +76,46 @@ def differential(table: pd.DataFrame, taxonomy: Taxonomy) -> Differential:
     return Differential.of(table["label"].tolist(), table["entropy"].to_numpy(np.float64), taxonomy)
 
 
+def differential_of(
+    analysis: Analysis,
+    options: AssessmentOptions | None = None,
+    counting: CountOptions | None = None,
+) -> Differential:
+    """Differential count of an analysis, with what people corrected; without making the whole table.
+
+    Cells that people added and did not name are left out until they are classified.
+    """
+    chosen, taxonomy = analysis.counting(options), analysis.taxonomy
+    codes = np.array(taxonomy.codes, dtype=object)
+    masks = counting is not None and bool(counting.rule.masked)
+    probabilities = _padded(chosen.assessed(options).probabilities, len(codes)) if masks else None
+    calls, entropy = chosen.called(options)
+    labels = codes[calls]
+    kept = ~np.isnan(chosen.raw.members[0, :, 0]) & (chosen.ids > 0)
+    corrected = settled(analysis.corrections)
+    by_person = np.zeros(len(labels), bool)
+    for row in np.flatnonzero(np.isin(chosen.ids, list(corrected))) if corrected else ():
+        said = corrected[int(chosen.ids[row])]
+        labels[row], by_person[row] = said.label or labels[row], bool(said.label)
+        kept[row] = not said.deleted and (kept[row] or by_person[row])
+    facts = CellFacts(
+        probabilities=None if probabilities is None else probabilities[kept],
+        by_person=by_person[kept],
+        fields=chosen.cells.region[kept] if analysis.facts.fields else None,
+    )
+    return Differential.of(labels[kept], entropy[kept], taxonomy, counting, facts)
+
+
+def _padded(probabilities: NDArray[np.float32], classes: int) -> NDArray[np.float32]:
+    """With columns of zeros for classes that only people used."""
+    return np.pad(probabilities, ((0, 0), (0, classes - probabilities.shape[1])))
+
+
 def _part(
     analysis: Analysis, corrected: Mapping[int, Corrected], options: AssessmentOptions | None
 ) -> pd.DataFrame:
+    import pandas as pd  # noqa: PLC0415
+
     assessment = analysis.assessed(options)
     columns = _columns(analysis, assessment, options)
     # a cell that was added and never classified has a label alone

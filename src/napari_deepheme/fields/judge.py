@@ -11,21 +11,20 @@ import numpy as np
 
 from napari_deepheme.cells import Region
 from napari_deepheme.detect.stain import NuclearStain
-from napari_deepheme.errors import SlideError
+from napari_deepheme.errors import DamagedTileError
 from napari_deepheme.fields.field import Field, FieldKind, spread
 from napari_deepheme.fields.measure import (
     FIELD_UM,
-    Look,
-    halve,
+    Measurements,
     kind_of,
-    look_closely,
-    look_from_afar,
-    promise,
+    measure_closely,
+    measure_from_afar,
+    priority,
     score_of,
     stain_of,
 )
 from napari_deepheme.jobs import Job, Progress
-from napari_deepheme.slide.planes import WHITE, Pixels
+from napari_deepheme.slide.planes import WHITE, Pixels, halve
 from napari_deepheme.slide.reader import Slide
 from napari_deepheme.slide.tiles import prefetch
 
@@ -55,7 +54,7 @@ def judge_fields(slide: Slide) -> Job[tuple[Field, ...]]:
     picture, damaged = yield from _picture(slide, fields)
     step = math.ceil(math.sqrt(picture.shape[0] * picture.shape[1] / _SAMPLE_PX))
     far_stain = stain_of([picture[::step, ::step]], fields.far_mpp)
-    looks = [look_from_afar(fields.cut(picture, i), far_stain) for i in range(len(fields))]
+    looks = [measure_from_afar(fields.cut(picture, i), far_stain) for i in range(len(fields))]
     chosen = [i for i in _chosen(fields, looks) if i not in damaged]
     stain = _near_stain(slide, fields, chosen)
     near = yield from _near_looks(slide, fields, chosen, stain)
@@ -150,7 +149,7 @@ class _Grid:
         )
         try:
             return slide.read(self.centre(index), (height, width), self.near_mpp)
-        except SlideError:
+        except DamagedTileError:
             return None
 
     def blocks(self) -> list[_Block]:
@@ -176,7 +175,7 @@ def _picture(slide: Slide, fields: _Grid) -> Job[tuple[Pixels, set[int]]]:
     def read(block: _Block) -> Pixels | None:
         try:
             return fields.read_far(slide, block)
-        except SlideError:
+        except DamagedTileError:
             return None
 
     with closing(prefetch(blocks, read)) as parts:
@@ -198,11 +197,11 @@ def _single(block: _Block) -> list[_Block]:
     return [(y, x, y + 1, x + 1) for y in range(top, bottom) for x in range(left, right)]
 
 
-def _chosen(fields: _Grid, looks: Sequence[Look]) -> list[int]:
+def _chosen(fields: _Grid, looks: Sequence[Measurements]) -> list[int]:
     """Fields to look at closely, in the order to do so."""
     held = [i for i, look in enumerate(looks) if kind_of(look)[0] not in _NO_LOOK]
     places = np.array([fields.centre(i) for i in held]).reshape(-1, 2)
-    order = spread(places, np.array([promise(looks[i]) for i in held]), _MOST_LOOKS)
+    order = spread(places, np.array([priority(looks[i]) for i in held]), _MOST_LOOKS)
     return [held[i] for i in order]
 
 
@@ -214,13 +213,13 @@ def _near_stain(slide: Slide, fields: _Grid, chosen: Sequence[int]) -> NuclearSt
 
 def _near_looks(
     slide: Slide, fields: _Grid, chosen: Sequence[int], stain: NuclearStain
-) -> Job[dict[int, Look | None]]:
+) -> Job[dict[int, Measurements | None]]:
     """Looks at chosen fields; None of damaged ones."""
-    found: dict[int, Look | None] = {}
+    found: dict[int, Measurements | None] = {}
 
-    def look(index: int) -> Look | None:
+    def look(index: int) -> Measurements | None:
         image = fields.read_near(slide, index)
-        return None if image is None else look_closely(image, stain)
+        return None if image is None else measure_closely(image, stain)
 
     with closing(prefetch(chosen, look)) as looks:
         for index, each in zip(chosen, looks, strict=True):
@@ -229,19 +228,19 @@ def _near_looks(
     return found
 
 
-def _best_focus(looks: Sequence[Look]) -> float:
+def _best_focus(looks: Sequence[Measurements]) -> float:
     """Focus of the sharpest tenth of the fields with cells, or of all where none has any."""
     focus = [look.focus for look in looks if look.cells] or [look.focus for look in looks]
     return float(np.percentile(focus, 90)) if focus else 0.0
 
 
-def _near_field(region: Region, look: Look, stain: NuclearStain, best_focus: float) -> Field:
+def _near_field(region: Region, look: Measurements, stain: NuclearStain, best_focus: float) -> Field:
     kind, reason = kind_of(look, best_focus)
     score = score_of(look, stain, best_focus) if kind is FieldKind.GOOD else 0.0
     return Field(region, kind, score, reason, _expected(kind, look))
 
 
-def _far_field(region: Region, look: Look) -> Field:
+def _far_field(region: Region, look: Measurements) -> Field:
     kind, reason = kind_of(look)
     if kind is FieldKind.GOOD:
         reason = f"about {look.cells:.0f} nucleated cells from afar, not looked at closely"
@@ -250,6 +249,6 @@ def _far_field(region: Region, look: Look) -> Field:
     return Field(region, kind, 0.0, reason, _expected(kind, look))
 
 
-def _expected(kind: FieldKind, look: Look) -> float:
+def _expected(kind: FieldKind, look: Measurements) -> float:
     """Nucleated cells; what looks like one where there are none is not."""
     return 0.0 if kind in (*_NO_LOOK, FieldKind.RED_CELLS) else look.cells

@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from napari_deepheme.detect.stain import NuclearStain
 from napari_deepheme.fields.field import FieldKind
-from napari_deepheme.slide.planes import Pixels
+from napari_deepheme.slide.planes import Pixels, halve
 
 Density = NDArray[np.float32]
 
@@ -45,7 +45,7 @@ _WORST = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Measurements:
     """Measurements of one field; shares are of its area.
 
     Attributes
@@ -100,7 +100,7 @@ def _half_of_nuclei(samples: Sequence[Pixels], stain: NuclearStain) -> float:
     return min(_DARKEST_THRESHOLD, float(np.percentile(nuclei, 90)) / 2) if len(nuclei) else 0.0
 
 
-def look_from_afar(image: Pixels, stain: NuclearStain) -> Look:
+def measure_from_afar(image: Pixels, stain: NuclearStain) -> Measurements:
     """Measure a field in which nuclei are a few pixels wide; cells are guessed from their area."""
     lit = _lit(image)
     black = 1 - lit.mean() if max(stain.white) >= _DARKEST_GLASS else 1.0
@@ -111,7 +111,7 @@ def look_from_afar(image: Pixels, stain: NuclearStain) -> Look:
     absorbed = stain.absorbance(image)
     nuclei = absorbed > stain.threshold
     area = image.shape[0] * image.shape[1] * stain.mpp**2
-    return Look(
+    return Measurements(
         black=float(black),
         stained=float((mean > _STAINED).mean()),
         colour=_colour(density, mean),
@@ -126,23 +126,14 @@ def look_from_afar(image: Pixels, stain: NuclearStain) -> Look:
     )
 
 
-def look_closely(image: Pixels, stain: NuclearStain) -> Look:
+def measure_closely(image: Pixels, stain: NuclearStain) -> Measurements:
     """Measure a field read at half the µm/px of ``stain``: cells are found, focus is measured."""
     halved = halve(image)
-    look = look_from_afar(halved, stain)
+    look = measure_from_afar(halved, stain)
     return replace(look, cells=float(len(stain.cells(halved).yx)), focus=_focus(image, halved, stain))
 
 
-def halve(image: Pixels) -> Pixels:
-    """Mean of every two by two pixels; a last odd row or column is dropped."""
-    image = np.pad(image, [(0, max(0, 2 - side)) for side in image.shape[:2]] + [(0, 0)], mode="edge")
-    height, width = (side // 2 * 2 for side in image.shape[:2])
-    rows = image[0:height:2].astype(np.uint16) + image[1:height:2]
-    halved: Pixels = ((rows[:, 0:width:2] + rows[:, 1:width:2] + 2) // 4).astype(np.uint8)
-    return halved
-
-
-def kind_of(look: Look, best_focus: float = 0.0) -> tuple[FieldKind, str]:
+def kind_of(look: Measurements, best_focus: float = 0.0) -> tuple[FieldKind, str]:
     """What a field is, and why; ``best_focus`` is that of the slide's sharpest fields."""
     kind, reason = _covered(look)
     if kind not in (FieldKind.GOOD, FieldKind.RED_CELLS):
@@ -156,7 +147,7 @@ def kind_of(look: Look, best_focus: float = 0.0) -> tuple[FieldKind, str]:
     return kind, f"{'sharp' if look.focus >= _SHARP * best_focus else 'a little blurred'}, {reason}"
 
 
-def score_of(look: Look, stain: NuclearStain, best_focus: float) -> float:
+def score_of(look: Measurements, stain: NuclearStain, best_focus: float) -> float:
     """How well a good field can be counted, 0 to 1: sharp, with many cells that lie apart, well stained."""
     sharp = min(1.0, look.focus / best_focus) if best_focus else 1.0
     density = look.cells * FIELD_UM**2 / look.area_um2
@@ -165,12 +156,12 @@ def score_of(look: Look, stain: NuclearStain, best_focus: float) -> float:
     return max(_WORST, sharp * density / (density + _MANY_CELLS) * room * stained)
 
 
-def promise(look: Look) -> float:
+def priority(look: Measurements) -> float:
     """How much a field seen from afar deserves a closer look."""
     return (min(look.nuclear, _ROOMY) + 0.01) * (1 - look.closed) + 0.001
 
 
-def _covered(look: Look) -> tuple[FieldKind, str]:
+def _covered(look: Measurements) -> tuple[FieldKind, str]:
     """What lies on the glass: the first of the rules that holds."""
     some = look.cells >= 1 and (look.level >= _PALEST or look.tint < _LILAC)
     rules = (
@@ -187,7 +178,7 @@ def _covered(look: Look) -> tuple[FieldKind, str]:
     return next(((kind, reason) for holds, kind, reason in rules if holds), otherwise)
 
 
-def _cells_and_overlap(look: Look) -> str:
+def _cells_and_overlap(look: Measurements) -> str:
     overlap = "few" if look.nuclear < _ROOMY else "some" if look.nuclear < _CROWDED else "many"
     number = round(look.cells)
     return f"about {number} nucleated cell{'' if number == 1 else 's'}, {overlap} overlap"

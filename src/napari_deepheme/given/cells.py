@@ -98,4 +98,7 @@ def _score(feature: Feature) -> float:
     measured = feature.properties.get("measurements")
     known = {**(measured if isinstance(measured, dict) else {}), **feature.properties}
     score = next((known[name] for name in SCORES if name in known), 1.0)
-    return float(score) if isinstance(score, int | float) else np.nan
+    # as an int a number may have hundreds of digits
+    return (
+        float(score) if isinstance(score, float) or (isinstance(score, int) and abs(score) <= 1) else np.nan
+    )

@@ -6,9 +6,7 @@ are half a pixel less, since (0, 0) is that pixel's centre.
 
 from __future__ import annotations
 
-import gzip
 import json
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -17,12 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_deepheme.errors import OptionError
+from napari_deepheme.files import gunzip_bounded, read_bounded
 
 Points: TypeAlias = NDArray[np.float64]
 
 CORNER_PX = 0.5
 """From the corner of a pixel, QuPath's origin, to its centre, ours."""
 
+MAX_BYTES = 128 * 2**20
+"""Of text: as objects of Python it takes up to ten times as much."""
+_MAX_DEPTH = 10
 _CELL_KINDS = {"detection", "cell", "PathDetectionObject", "PathCellObject"}
 
 
@@ -63,10 +65,33 @@ def read_features(path: Path) -> list[Feature]:
         document = json.loads(read_text(path))
     except (ValueError, RecursionError) as err:
         raise OptionError(f"{path} is not GeoJSON ({err}); export the shapes as GeoJSON.") from err
+    if isinstance(document, dict) and document.get("crs") is not None:
+        raise OptionError(
+            f"{path} says that its positions are of a map (crs), expected level-0 pixels; "
+            "export the shapes from a program that shows the slide."
+        )
     features = document.get("features", [document]) if isinstance(document, dict) else document
     if not isinstance(features, list):
         raise OptionError(f"{path} is not GeoJSON; expected features or a geometry, export the shapes again.")
-    return [_feature(item, f"{path}: feature {i}") for i, item in enumerate(features, start=1)]
+    named = [(_feature(item, f"{path}: feature {i}")) for i, item in enumerate(features, start=1)]
+    return [part for feature in named for part in _parts(feature)]
+
+
+def _parts(feature: Feature, depth: int = 0) -> list[Feature]:
+    """The geometries of a collection as features of their own, which share its properties."""
+    if feature.shape != "GeometryCollection":
+        return [feature]
+    geometries = feature.coordinates
+    if not isinstance(geometries, list) or depth > _MAX_DEPTH:
+        raise OptionError(
+            f"{feature.where}: a GeometryCollection without geometries; export the shapes again."
+        )
+    inner = [_feature({"geometry": each}, feature.where) for each in geometries]
+    whole = [
+        Feature(each.where, feature.properties, each.shape, each.coordinates, feature.is_cell)
+        for each in inner
+    ]
+    return [part for each in whole for part in _parts(each, depth + 1)]
 
 
 def polygons(feature: Feature) -> list[list[Points]]:
@@ -97,7 +122,7 @@ def positions(coordinates: object, where: str) -> Points:
     """
     try:
         xy = np.asarray(coordinates, np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # the latter from a number of hundreds of digits
         xy = np.zeros(0)
     if xy.ndim != 2 or xy.shape[1] not in (2, 3) or not np.isfinite(xy).all():
         raise OptionError(
@@ -116,14 +141,14 @@ def read_text(path: Path) -> str:
         The file cannot be read or is not UTF-8.
     """
     try:
-        content = path.read_bytes()
+        content = read_bounded(path, MAX_BYTES)
         if path.name.endswith(".gz"):
-            content = gzip.decompress(content)
+            content = gunzip_bounded(content, MAX_BYTES)
         return content.decode("utf-8-sig")
-    except (OSError, EOFError, zlib.error) as err:
+    except (OSError, ValueError) as err:
+        if isinstance(err, UnicodeDecodeError):
+            raise OptionError(f"{path} is not a text file in UTF-8 ({err}); save it as UTF-8.") from err
         raise OptionError(f"{path} cannot be read ({err}); check the file.") from err
-    except UnicodeDecodeError as err:
-        raise OptionError(f"{path} is not a text file in UTF-8 ({err}); save it as UTF-8.") from err
 
 
 def _feature(item: object, where: str) -> Feature:
@@ -135,7 +160,7 @@ def _feature(item: object, where: str) -> Feature:
         if geometry is None:  # a feature may be nowhere
             return Feature(where, properties, "", None, kind in _CELL_KINDS)
         if isinstance(geometry, dict) and isinstance(geometry.get("type"), str):
-            at = geometry.get("coordinates")
+            at = geometry.get("geometries" if geometry["type"] == "GeometryCollection" else "coordinates")
             return Feature(where, properties, geometry["type"], at, kind in _CELL_KINDS)
     raise OptionError(f"{where} has no geometry; expected GeoJSON features or geometries, export them again.")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,10 @@ from scipy.spatial import cKDTree
 from napari_deepheme.cells import Region
 from napari_deepheme.errors import OptionError
 from napari_deepheme.given.geojson import Feature, Points, polygons, read_features
+
+_SMALLEST_PX = 10.0
+_FLAT = 1e-9
+_LONGEST_NAME = 200
 
 
 def read_regions(path: Path) -> tuple[Region, ...]:
@@ -31,11 +36,12 @@ def read_regions(path: Path) -> tuple[Region, ...]:
     Raises
     ------
     OptionError
-        The file cannot be read, is no GeoJSON, has a polygon that is none, or has no polygon.
+        The file cannot be read, is no GeoJSON, has a polygon that is none or encloses nothing, or has no
+        polygon.
     """
     features = read_features(path)
     drawn = [feature for feature in features if not feature.is_cell]
-    found = [(_name(feature), rings) for feature in drawn for rings in polygons(feature)]
+    found = [(_name(feature), _checked(rings, feature)) for feature in drawn for rings in polygons(feature)]
     if not found:
         raise OptionError(
             f"{path} holds no region ({_contents(features)}); expected polygons, such as QuPath's "
@@ -43,6 +49,50 @@ def read_regions(path: Path) -> tuple[Region, ...]:
         )
     names = _numbered([name for name, _ in found])
     return tuple(Region(name, _keyhole(rings)) for name, (_, rings) in zip(names, found, strict=True))
+
+
+def check_on_slide(regions: Sequence[Region], shape: tuple[int, int], path: Path) -> None:
+    """Refuse regions in which no pixel of the slide lies: their count would be empty without a word.
+
+    Parameters
+    ----------
+    regions : sequence of Region
+    shape : tuple of int
+        Rows and columns of the slide's level 0.
+    path : Path
+        Where the regions are from, for the message.
+
+    Raises
+    ------
+    OptionError
+        A region lies off the slide, or all are so small that their positions can be no pixels.
+    """
+    height, width = shape
+    for region in regions:
+        (top, left), (bottom, right) = region.outline.min(axis=0), region.outline.max(axis=0)
+        if bottom < 0 or right < 0 or top > height - 1 or left > width - 1:
+            raise OptionError(
+                f"{path}: {region.name} lies off the slide (x {left:.6g} to {right:.6g}, "
+                f"y {top:.6g} to {bottom:.6g}; "
+                f"the slide has {width} × {height} px); export the shapes of this slide, in level-0 pixels."
+            )
+    sizes = [float(np.ptp(region.outline, axis=0).max()) for region in regions]
+    if sizes and max(sizes) < _SMALLEST_PX:
+        raise OptionError(
+            f"{path}: its largest region is {max(sizes):.3g} px wide or high, smaller than a cell; expected "
+            "level-0 pixels, not µm or degrees: export the shapes again."
+        )
+
+
+def _checked(rings: list[Points], feature: Feature) -> list[Points]:
+    """Refuse a polygon whose corners lie on a line: no cell is ever inside."""
+    y, x = (rings[0] - rings[0][0]).T
+    span = max(float(np.ptp(y)), float(np.ptp(x)))
+    if abs(float((y * np.roll(x, -1) - x * np.roll(y, -1)).sum())) <= _FLAT * span**2:
+        raise OptionError(
+            f"{feature.where}: a polygon encloses nothing, its corners lie on a line; take it out."
+        )
+    return rings
 
 
 def _keyhole(rings: list[Points]) -> Points:
@@ -60,7 +110,12 @@ def _keyhole(rings: list[Points]) -> Points:
 def _name(feature: Feature) -> str:
     kind = feature.properties.get("classification")
     name = feature.properties.get("name") or (kind.get("name") if isinstance(kind, dict) else None)
-    return name.strip() if isinstance(name, str) else ""
+    return printable(name) if isinstance(name, str) else ""
+
+
+def printable(text: str) -> str:
+    """The text of a file as it can be shown and written: halves of characters and control codes replaced."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in " ".join(text.split()))[:_LONGEST_NAME]
 
 
 def _numbered(names: list[str]) -> list[str]:

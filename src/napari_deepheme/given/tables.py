@@ -6,12 +6,15 @@ import re
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from napari_deepheme.errors import OptionError
 from napari_deepheme.given.geojson import CORNER_PX, Points, read_text
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SCORES = ("detector_score", "score")
 """What a cell's score may be called; the first that is there counts."""
@@ -111,6 +114,8 @@ def _boxes(path: Path, table: pd.DataFrame, columns: dict[str, str]) -> tuple[Po
 
 def _table(path: Path) -> pd.DataFrame:
     """All fields as text, blanks stripped; the index is the row's number, the header being row 1."""
+    import pandas as pd  # noqa: PLC0415  half a second that finding cells need not wait for
+
     text = read_text(path)
     separator = max("\t,;", key=text.partition("\n")[0].count)
     try:
@@ -133,6 +138,8 @@ def _table(path: Path) -> pd.DataFrame:
 
 
 def _numbers(path: Path, table: pd.DataFrame) -> Points:
+    import pandas as pd  # noqa: PLC0415
+
     numbers: Points = table.apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
     if not np.isfinite(numbers).all():
         row, column = np.argwhere(~np.isfinite(numbers))[0]

@@ -7,7 +7,9 @@ kind of model adds is in ``classify/bundle.py`` and ``detect/bundle.py``.
 
 from __future__ import annotations
 
+import lzma
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -16,10 +18,12 @@ from pathlib import Path
 from typing import Annotated, Generic, Literal, TypeVar
 
 import numpy as np
-from PIL import Image
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing_extensions import TypedDict  # pydantic asks for it before Python 3.12
 
 from napari_deepheme.errors import BundleError
+from napari_deepheme.files import read_bounded
 
 EMBEDDED = Path(__file__).parents[1] / "bundles"
 SPEC_FILE = "bundle.json"
@@ -28,14 +32,25 @@ CARD_FILE = "MODEL_CARD.md"
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Channels = tuple[float, float, float]
+Positive = Annotated[float, Field(gt=0)]
+Deviations = tuple[Positive, Positive, Positive]
+Width = Annotated[int, Field(ge=1, le=16384)]
+"""Outputs of a layer."""
+Scale = Annotated[float, Field(ge=0.02, le=10)]
+"""µm/px that a network may ask for."""
 
 _TEST_FILE = "self-test.png"
+_MAX_ENTRIES = 1000
+_MAX_SPEC_BYTES = 4 * 2**20
+_MAX_FILE_BYTES = 1024 * 2**20
+"""Of one member: half of what a process may take, and five times ImageNet's ResNet-152 in float32."""
+_MAX_TEST_PIXELS = 4 * 10**6
 
 
 class Part(BaseModel):
     """Something a bundle's description is made of."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class HashedFile(Part):
@@ -45,16 +60,32 @@ class HashedFile(Part):
     sha256: Sha256
 
 
+class NetworkOptions(TypedDict, total=False):
+    """What a bundle or a recipe may tell timm beside the name of a network, and nothing else.
+
+    ``timm.create_model`` takes options that open files (``checkpoint_path``) or download them
+    (``pretrained``): a file that someone else made must not reach those.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)  # type: ignore[misc]
+
+    drop_rate: Annotated[float, Field(ge=0, lt=1)]
+    drop_path_rate: Annotated[float, Field(ge=0, lt=1)]
+    global_pool: Literal["avg", "max", "avgmax", "catavgmax"]
+    img_size: Annotated[int, Field(ge=32, le=2048)]
+    output_stride: Literal[8, 16, 32]
+
+
 class Architecture(Part):
-    """A network as timm builds it.
+    """A network by the name and the options that timm has for it.
 
     ``classifier`` (outputs of the network, hidden units) adds two fully connected layers with a ReLU between
     them, as the first DeepHeme had.
     """
 
-    name: str
-    kwargs: dict[str, bool | int | float | str] = {}
-    classifier: tuple[int, int] | None = None
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?$", max_length=100)]
+    kwargs: NetworkOptions = {}
+    classifier: tuple[Width, Width] | None = None
 
 
 class Member(HashedFile):
@@ -80,21 +111,30 @@ class SelfTest(Part):
     expected: tuple[float, ...]
 
 
+class Parent(Part):
+    """The model that another was adapted from, and the hashes of its members."""
+
+    name: str
+    version: str
+    members: tuple[Sha256, ...]
+
+
 class Spec(Part):
-    """What ``bundle.json`` says of every kind of model."""
+    """What ``bundle.json`` says of every kind of model; ``parent`` where it was adapted from another."""
 
     format_version: Literal[1] = 1
     name: str
     version: str
     kind: str
     architecture: Architecture
-    mpp: Annotated[float, Field(gt=0)]
+    mpp: Scale
     mean: Channels
-    std: Channels
+    std: Deviations
     members: Annotated[tuple[Member, ...], Field(min_length=1)]
     training: Training
     licence: str
     self_test: SelfTest
+    parent: Parent | None = None
 
     def hashed(self) -> Iterator[tuple[str, str]]:
         """Names and hashes of the files it relies on."""
@@ -126,7 +166,7 @@ class OpenBundle(Generic[S_co]):
     @property
     def card(self) -> str:
         """The model card, Markdown."""
-        return self.read(CARD_FILE).decode("utf-8")
+        return self.read(CARD_FILE).decode("utf-8", "replace")
 
 
 def embedded_bundles(kind: str = "classifier") -> tuple[str, ...]:
@@ -160,7 +200,9 @@ def open_bundle(source: str | Path, spec_type: type[S_co]) -> OpenBundle[S_co]:
                 f"Model bundle {root}: {file} is not the file it was made with (its SHA-256 differs); "
                 "get the bundle again."
             )
-    return OpenBundle(spec, root)
+    bundle = OpenBundle(spec, root)
+    self_test_pixels(bundle)
+    return bundle
 
 
 def kind_of(source: str | Path) -> str:
@@ -188,6 +230,8 @@ def named_members(weights: Sequence[bytes]) -> tuple[dict[str, bytes], tuple[Mem
 
 def test_image(side_px: int, outputs: int) -> tuple[dict[str, bytes], SelfTest]:
     """Noise of several sizes, which excites any network; its expected output is still to be filled in."""
+    from PIL import Image  # noqa: PLC0415  only who makes a bundle needs it
+
     rng = np.random.default_rng(0)
     sizes = (3, 8, 24)
     noise = [rng.random((n, n, 3)).repeat(side_px // n + 1, 0).repeat(side_px // n + 1, 1) for n in sizes]
@@ -210,12 +254,29 @@ def _embedded() -> dict[str, _Kind]:
 
 def _root(source: str | Path) -> Path | zipfile.Path:
     path = EMBEDDED / source if str(source) in _embedded() else Path(source)
-    if zipfile.is_zipfile(path):
-        root = zipfile.Path(path)
+    if path.is_file() and zipfile.is_zipfile(path):
+        root = _opened_zip(path)
         folders = [entry for entry in root.iterdir() if entry.is_dir()]
         # a zip of the folder itself, as file managers make it
         return folders[0] if not (root / SPEC_FILE).exists() and len(folders) == 1 else root
     return path
+
+
+def _opened_zip(path: Path) -> zipfile.Path:
+    """A zip whose list of contents can be believed: the sizes it states are those that are held to."""
+    try:
+        root = zipfile.Path(path)
+        entries = root.root.infolist()
+    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as err:
+        raise BundleError(
+            f"Model bundle {path}: the zip cannot be read ({err}); get the bundle again."
+        ) from err
+    if len(entries) > _MAX_ENTRIES:
+        raise BundleError(
+            f"Model bundle {path}: the zip has {len(entries)} files, expected at most {_MAX_ENTRIES}; "
+            "get the bundle again."
+        )
+    return root
 
 
 M = TypeVar("M", bound=BaseModel)
@@ -229,7 +290,7 @@ def _read_spec(root: Path | zipfile.Path, model: type[M]) -> M:
             f"embedded names ({', '.join(sorted(_embedded()))})."
         )
     try:
-        return model.model_validate_json(file.read_bytes())
+        return model.model_validate_json(_content(root, SPEC_FILE, _MAX_SPEC_BYTES))
     except ValidationError as err:
         first = err.errors()[0]
         where = ".".join(str(step) for step in first["loc"]) or SPEC_FILE
@@ -239,10 +300,61 @@ def _read_spec(root: Path | zipfile.Path, model: type[M]) -> M:
         ) from err
 
 
-def _content(root: Path | zipfile.Path, file: str) -> bytes:
+def _content(root: Path | zipfile.Path, file: str, most: int = _MAX_FILE_BYTES) -> bytes:
+    """One file of a bundle, at most ``most`` bytes of it."""
     try:
-        return (root / file).read_bytes()
-    except (OSError, KeyError, zipfile.BadZipFile) as err:
+        if isinstance(root, Path):
+            return read_bounded(root / file, most)
+        # the size a zip states is not yet the true one
+        with root.joinpath(file).open("rb") as packed:
+            data: bytes = packed.read(most + 1)
+    except (
+        OSError,
+        KeyError,
+        ValueError,
+        EOFError,
+        zipfile.BadZipFile,
+        zlib.error,
+        lzma.LZMAError,
+        RuntimeError,
+        NotImplementedError,
+    ) as err:  # the last two from encrypted and unknown kinds
         raise BundleError(
-            f"Model bundle {root}: the file {file} is missing or unreadable; get the bundle again."
+            f"Model bundle {root}: the file {file} is missing or unreadable ({_short(err)}); "
+            "get the bundle again."
         ) from err
+    if len(data) > most:
+        raise BundleError(
+            f"Model bundle {root}: the file {file} unpacks to more than {most / 2**20:g} MB; "
+            "get the bundle again."
+        )
+    return data
+
+
+def self_test_pixels(bundle: OpenBundle[Spec]) -> NDArray[np.uint8]:
+    """The self-test image, RGB.
+
+    Raises
+    ------
+    BundleError
+        It is no picture, or so large that it cannot be one.
+    """
+    from PIL import Image  # noqa: PLC0415  as above
+
+    name = bundle.spec.self_test.image
+    try:
+        # opened as PNG alone: Pillow knows formats that call other programs
+        with Image.open(BytesIO(bundle.read(name)), formats=("PNG",)) as image:
+            if image.width * image.height <= _MAX_TEST_PIXELS:
+                return np.asarray(image.convert("RGB"))
+            why = f"{image.width} × {image.height} px"
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as err:
+        why = _short(err)
+    raise BundleError(
+        f"Model bundle {bundle.root}: {name} is no self-test image ({why}); get the bundle again."
+    )
+
+
+def _short(err: Exception) -> str:
+    lines = str(err).strip().splitlines()
+    return lines[0][:120] if lines else type(err).__name__

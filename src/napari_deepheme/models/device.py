@@ -21,7 +21,10 @@ class Device(StrEnum):
 
 
 class Precision(StrEnum):
-    """Precision of the networks' arithmetic; ``auto`` takes bfloat16 where it is fast and calls stay the same."""
+    """Precision of the networks' arithmetic.
+
+    ``auto`` takes bfloat16 where it is fast and calls stay the same.
+    """
 
     AUTO = "auto"
     FP32 = "fp32"

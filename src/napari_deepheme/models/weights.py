@@ -18,7 +18,8 @@ def fill(network: nn.Module, bundle: OpenBundle[Spec], member: Member) -> None:
     try:
         weights = load(bundle.read(member.file))
         network.load_state_dict(
-            {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
+            {name: value.float() if value.is_floating_point() else value for name, value in weights.items()},
+            assign=True,  # a network that was built without weights has nothing to copy them into
         )
     except (SafetensorError, RuntimeError) as err:
         raise BundleError(
@@ -30,13 +31,13 @@ def fill(network: nn.Module, bundle: OpenBundle[Spec], member: Member) -> None:
 def fused(network: nn.Module) -> nn.Module:
     """The same network with normalisations taken into the convolutions before them; for evaluation only.
 
-    Of timm's pairs ``conv`` and ``bn``, and of neighbours in a sequence; others stay.
+    Of neighbours in a sequence, and of neighbours that timm calls ``conv…`` and ``bn…``; others stay.
     """
     for module in list(network.modules()):
-        names = list(dict(module.named_children())) if isinstance(module, nn.Sequential) else []
-        pairs = pairwise(names) if names else [("conv", "bn")]
-        for first, second in pairs:
-            conv, norm = getattr(module, first, None), getattr(module, second, None)
+        for (first, conv), (second, norm) in pairwise(list(module.named_children())):
+            named = first.startswith("conv") and second.startswith("bn")
+            if not (named or isinstance(module, nn.Sequential)):
+                continue
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 setattr(module, first, fuse_conv_bn_eval(conv, norm))
                 # timm's norms end with the activation

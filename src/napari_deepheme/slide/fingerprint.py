@@ -14,8 +14,8 @@ _END = 2**20
 def fingerprint(info: SlideInfo) -> str:
     """Size, hash of the first and the last MiB of the file, and dimensions; the name does not matter.
 
-    Of a slide that is a folder, the names and sizes of its files stand for its size, and the first and the last
-    of them for its ends.
+    Of a slide that is a folder, the names and sizes of its files stand for its size, and the first and the
+    last of them for its ends.
 
     Raises
     ------

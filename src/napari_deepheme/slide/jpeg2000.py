@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import struct
+
 import numpy as np
 
 from napari_deepheme.slide.planes import Pixels
 
+_SIZ_START = b"\xff\x4f\xff\x51"
+_MAX_PIECES = 1024
 _SIZ_CHROMA = 46
 """Where a codestream keeps the sampling of its second component (ISO 15444-1, A.5.1)."""
 _COD = b"\xff\x52"
@@ -29,3 +33,25 @@ def rgb_from_aperio(data: bytes, pixels: Pixels) -> Pixels:
     centred = pixels.astype(np.float32) - np.array([0, 128, 128], np.float32)
     rgb: Pixels = np.clip(np.rint(centred @ _RGB_FROM_YCBCR), 0, 255).astype(np.uint8)
     return rgb
+
+
+def check_codestream(data: bytes) -> tuple[int, int]:
+    """Rows and columns that a codestream's header claims (A.5.1), after what could fill the memory.
+
+    Raises
+    ------
+    ValueError
+        No JPEG 2000, or one cut into so many pieces or components that it cannot be a tile.
+    """
+    at = data.find(_SIZ_START)
+    if at < 0 or len(data) < at + 42:
+        raise ValueError("no JPEG 2000 codestream")
+    width, height, left, top, tile_width, tile_height, tile_left, tile_top, components = struct.unpack(
+        ">8IH", data[at + 8 : at + 42]
+    )
+    pieces = -(-max(0, width - tile_left) // max(1, tile_width)) * -(
+        -max(0, height - tile_top) // max(1, tile_height)
+    )
+    if components not in (1, 2, 3, 4) or not tile_width or not tile_height or pieces > _MAX_PIECES:
+        raise ValueError(f"its JPEG 2000 header claims {pieces} pieces of {components} components")
+    return height - top, width - left

@@ -6,9 +6,11 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-from tifffile import TiffFile, TiffPage
+if TYPE_CHECKING:
+    from tifffile import TiffFile, TiffPage
 
 MPP_RANGE = (0.05, 5.0)
 """Plausible µm/px of a brightfield slide: beyond it the tag means something else."""

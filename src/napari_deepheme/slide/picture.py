@@ -1,78 +1,184 @@
-"""PNG and JPEG fields of view, decoded whole."""
+"""Fields of view as cameras write them, decoded whole: told by content, bounded before decoding."""
 
 from __future__ import annotations
 
 import io
+import re
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
-from PIL.Image import Image
-from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
+from numpy.typing import NDArray
+from PIL import Image
 
 from napari_deepheme.errors import SlideError
-from napari_deepheme.slide.damage import jpeg_damage
+from napari_deepheme.files import read_bounded
+from napari_deepheme.slide.damage import slipped_row
+from napari_deepheme.slide.jpeg import Decoded, read_jpeg, too_short_for
+from napari_deepheme.slide.jpeg2000 import check_codestream
 from napari_deepheme.slide.metadata import JPEG_DENSITY, MISSING, PNG_DENSITY, Spacing
 from napari_deepheme.slide.planes import ArrayPlane, Pixels, Source
+from napari_deepheme.slide.segments import png_shape
+from napari_deepheme.slide.webp import leftover, webp_shape
 
-PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
-JPEG_MAGIC = b"\xff\xd8\xff"
-MAX_PIXELS = 400 * 10**6
+MAX_PIXELS = 120 * 10**6
 """Larger pictures are refused: decoded whole they would fill the memory."""
+_MAX_PROGRESSIVE = 60 * 10**6
+"""A progressive JPEG is kept as coefficients of two bytes until its last scan is in."""
+_MAX_FILE_BYTES = 4 * MAX_PIXELS
+_MOST_DEFLATED = 1032
+"""zlib cannot pack more bytes than these into one."""
 
 _MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
 _UM_PER_INCH = 25400.0
+_FAULTS = (
+    OSError, SyntaxError, ValueError, EOFError, IndexError, RuntimeError, OverflowError, MemoryError,
+    Image.DecompressionBombError,
+)  # fmt: skip
+
+_MAGIC = (
+    ("PNG", re.compile(rb"\x89PNG\r\n\x1a\n")),
+    ("JPEG", re.compile(rb"\xff\xd8\xff")),
+    ("JPEG 2000", re.compile(rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51")),
+    ("WebP", re.compile(rb"RIFF.{4}WEBP", re.DOTALL)),
+    ("BMP", re.compile(rb"BM.{4}\0\0\0\0", re.DOTALL)),
+)
+
+
+def picture_kind(head: bytes) -> str:
+    """What kind of picture a file begins like, or nothing."""
+    return next((kind for kind, magic in _MAGIC if magic.match(head)), "")
 
 
 def open_picture(path: Path) -> Source:
-    """Decode a PNG or JPEG file.
+    """Decode a PNG, JPEG, JPEG 2000, WebP or BMP file.
 
     Raises
     ------
     SlideError
-        The file is damaged, larger than 400 megapixels or not an 8-bit picture.
+        The file is damaged, larger than 120 megapixels or not an 8-bit picture.
     """
-    data = path.read_bytes()
-    kind = "PNG" if data.startswith(PNG_MAGIC) else "JPEG"
+    kind = ""
     try:
-        # not Image.open: its bomb check warns from 89 megapixels on, which a stitched field may have
-        image = (PngImageFile if kind == "PNG" else JpegImageFile)(io.BytesIO(data))
-        pixels = _decoded(path, image)
-        damage = jpeg_damage(data, pixels) if kind == "JPEG" else ""
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError) as err:
-        raise SlideError(_damaged(path, kind, str(err))) from err
-    if damage:
-        raise SlideError(_damaged(path, kind, damage))
-    spacing = _spacing(image, kind)
-    return Source(kind, "", (ArrayPlane(pixels),), spacing)
+        data = read_bounded(path, _MAX_FILE_BYTES)
+        kind = picture_kind(data[:32])
+        decoded = _READERS[kind](path, data)
+        spacing = _spacing(data, kind)
+    except _FAULTS as err:
+        raise SlideError(_damaged(path, kind, str(err) or type(err).__name__)) from err
+    if decoded.complaint:
+        raise SlideError(_damaged(path, kind, decoded.complaint))
+    return Source(kind, "", (ArrayPlane(decoded.pixels),), spacing, warnings=_doubts(kind, decoded.pixels))
 
 
 def _damaged(path: Path, kind: str, why: str) -> str:
-    return f"{path}: the {kind} is damaged ({why}); copy it again from where it came from."
+    return (
+        f"{path}: the {kind} is damaged ({why.splitlines()[0][:160]}); copy it again from where it came from."
+    )
 
 
-def _decoded(path: Path, image: Image) -> Pixels:
-    width, height = image.size
-    if width * height > MAX_PIXELS:
+def _doubts(kind: str, pixels: Pixels) -> tuple[str, ...]:
+    row = slipped_row(pixels) if kind == "JPEG" else None
+    if row is None:
+        return ()
+    return (
+        f"The JPEG may be damaged: at line {row} is a row of blocks that fits "
+        "neither what is above nor below; look at it before its cells are counted",
+    )
+
+
+def _check_size(path: Path, shape: tuple[int, int], most: int = 0) -> None:
+    most = most or MAX_PIXELS
+    if shape[0] * shape[1] > most:
         raise SlideError(
-            f"{path}: the picture has {width * height / 1e6:.0f} megapixels, "
-            f"at most {MAX_PIXELS // 10**6} can be decoded whole; "
+            f"{path}: the picture has {shape[0] * shape[1] / 1e6:.0f} megapixels, "
+            f"at most {most // 10**6} can be decoded whole; "
             "convert it to a tiled pyramidal TIFF (vips tiffsave --tile --pyramid)."
         )
-    if image.mode not in _MODES:
-        raise SlideError(
-            f"{path}: expected an 8-bit colour or grey picture, got Pillow mode {image.mode!r}; "
-            "export it as 8-bit RGB."
-        )
-    if image.mode in {"P", "PA"}:
-        return np.asarray(image.convert("RGBA").convert("RGB"))
-    return np.asarray(image.convert("RGB"))
 
 
-def _spacing(image: Image, kind: str) -> Spacing:
+def _jpeg(path: Path, data: bytes) -> Decoded:
+    try:
+        jpeg = read_jpeg(data)
+    except ValueError:
+        return _through_pillow("JPEG")(path, data)  # CMYK, and damage that Pillow has a word for
+    _check_size(path, (jpeg.rows, jpeg.columns), _MAX_PROGRESSIVE if jpeg.progressive else MAX_PIXELS)
+    if not jpeg.progressive and too_short_for(len(data), jpeg.rows, jpeg.columns):
+        raise ValueError(f"{len(data)} bytes cannot hold the {jpeg.columns} × {jpeg.rows} px of its header")
+    decoded = jpeg.decode()
+    return Decoded(_rgb(decoded.pixels), decoded.complaint)
+
+
+def _png(path: Path, data: bytes) -> Decoded:
+    height, width = png_shape(data)
+    _check_size(path, (height, width))
+    if height * width // 8 > len(data) * _MOST_DEFLATED:
+        raise ValueError(f"{len(data)} bytes cannot hold the {width} × {height} px of its header")
+    return _through_pillow("PNG")(path, data)
+
+
+def _jpeg2000(path: Path, data: bytes) -> Decoded:
+    _check_size(path, check_codestream(data))
+    return Decoded(_rgb(_as_bytes(imagecodecs.jpeg2k_decode(data))))
+
+
+def _webp(path: Path, data: bytes) -> Decoded:
+    _check_size(path, webp_shape(data))
+    pixels = imagecodecs.webp_decode(data)
+    return Decoded(_rgb(pixels), "bytes are left over after the last row" if leftover(data) else "")
+
+
+def _through_pillow(kind: str) -> Callable[[Path, bytes], Decoded]:
+    def read(path: Path, data: bytes) -> Decoded:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # bounded here, and lower
+            with Image.open(io.BytesIO(data), formats=(kind,)) as image:
+                _check_size(path, (image.height, image.width))
+                if image.mode not in _MODES:
+                    raise SlideError(
+                        f"{path}: expected an 8-bit colour or grey picture, got Pillow mode {image.mode!r}; "
+                        "export it as 8-bit RGB."
+                    )
+                indexed = image.mode in {"P", "PA"}
+                return Decoded(np.asarray((image.convert("RGBA") if indexed else image).convert("RGB")))
+
+    return read
+
+
+def _as_bytes(pixels: NDArray[np.generic]) -> NDArray[np.uint8]:
+    if pixels.dtype != np.uint8:
+        raise ValueError(f"its pixels are of type {pixels.dtype}, expected 8 bits")
+    return pixels.astype(np.uint8, copy=False)
+
+
+def _rgb(pixels: NDArray[np.uint8]) -> Pixels:
+    """Grey in three channels; alpha is dropped."""
+    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+    return (
+        np.ascontiguousarray(pixels[..., :3]) if pixels.shape[-1] >= 3 else np.repeat(pixels[..., :1], 3, -1)
+    )
+
+
+_READERS: dict[str, Callable[[Path, bytes], Decoded]] = {
+    "PNG": _png,
+    "JPEG": _jpeg,
+    "JPEG 2000": _jpeg2000,
+    "WebP": _webp,
+    "BMP": _through_pillow("BMP"),
+}
+
+
+def _spacing(data: bytes, kind: str) -> Spacing:
     """Only a density with a stated unit counts; whether it can be a µm/px is judged by the caller."""
-    stated = kind == "PNG" or image.info.get("jfif_unit") in {1, 2}
-    dpi = image.info.get("dpi")
+    if kind not in {"PNG", "JPEG"}:
+        return None, MISSING
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with Image.open(io.BytesIO(data), formats=(kind,)) as image:
+            stated = kind == "PNG" or image.info.get("jfif_unit") in {1, 2}
+            dpi = image.info.get("dpi")
     if not stated or not dpi or min(dpi) <= 0:
         return None, MISSING
     source = PNG_DENSITY if kind == "PNG" else JPEG_DENSITY

@@ -7,11 +7,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_deepheme.errors import DamagedTileError
+from napari_deepheme.slide.forks import renew_in_child
 from napari_deepheme.slide.metadata import Spacing
 
 Pixels = NDArray[np.uint8]
@@ -21,6 +24,15 @@ Key = tuple[str, int, int]
 
 WHITE = 255
 """What an absent tile shows: the scanner left it out because it held nothing but glass."""
+GREY = 128
+"""What a tile shows of which nothing can be decoded."""
+
+
+class Damaged(StrEnum):
+    """What a read does when it meets a damaged tile."""
+
+    RAISE = "raise"
+    SHOW = "show"
 
 
 class BlockCache:
@@ -35,6 +47,13 @@ class BlockCache:
         self._blocks: OrderedDict[Key, Pixels] = OrderedDict()
         self._pending: dict[Key, Future[Pixels]] = {}
         self._lock = threading.Lock()
+        renew_in_child(self)
+
+    def renew(self) -> None:
+        """Start afresh in a child process: what other threads were making will never come there."""
+        self._lock = threading.Lock()
+        self._pending = {}
+        self.clear()
 
     @property
     def nbytes(self) -> int:
@@ -92,7 +111,10 @@ class Plane(Protocol):
         """Rows and columns of the pieces it is stored or computed in."""
 
     def read(self, top: int, left: int, bottom: int, right: int) -> Pixels:
-        """Return the pixels of a half-open window that lies inside the plane."""
+        """Return the pixels of a half-open window that lies inside the plane, damaged ones as they are."""
+
+    def damage(self, top: int, left: int, bottom: int, right: int) -> str:
+        """Say which tile of a window that was read is damaged and how, in a sentence, or nothing."""
 
 
 def _nothing() -> None:
@@ -140,6 +162,11 @@ class ArrayPlane:
         """Return the pixels of a half-open window that lies inside the plane."""
         return self._pixels[top:bottom, left:right]
 
+    def damage(self, top: int, left: int, bottom: int, right: int) -> str:
+        """Say nothing: a damaged picture is refused when it is opened."""
+        del top, left, bottom, right
+        return ""
+
 
 class HalvedPlane:
     """Half the resolution of another plane, averaged 2 × 2, a block at a time when it is asked for.
@@ -157,6 +184,11 @@ class HalvedPlane:
     def read(self, top: int, left: int, bottom: int, right: int) -> Pixels:
         """Return the pixels of a half-open window that lies inside the plane."""
         return assemble((top, left, bottom, right), self.block, self._get)
+
+    def damage(self, top: int, left: int, bottom: int, right: int) -> str:
+        """Say which tile of the parent's is damaged below a window that was read, or nothing."""
+        height, width = self._parent.shape
+        return self._parent.damage(2 * top, 2 * left, min(height, 2 * bottom), min(width, 2 * right))
 
     def _get(self, row: int, column: int) -> Pixels:
         return self._cache.get((self._name, row, column), lambda: self._halve(row, column))
@@ -196,7 +228,7 @@ def assemble(
     """
     top, left, bottom, right = window
     out = np.full((bottom - top, right - left, 3), WHITE, np.uint8)
-    for row, column in _covering(window, block):
+    for row, column in covering(window, block):
         pixels = get(row, column)
         y, x = row * block[0], column * block[1]
         source = pixels[max(0, top - y) : bottom - y, max(0, left - x) : right - x]
@@ -205,20 +237,32 @@ def assemble(
     return out
 
 
-def _covering(window: tuple[int, int, int, int], block: tuple[int, int]) -> Iterator[tuple[int, int]]:
+def covering(window: tuple[int, int, int, int], block: tuple[int, int]) -> Iterator[tuple[int, int]]:
+    """Row and column of each block that a half-open window touches."""
     top, left, bottom, right = window
     for row in range(top // block[0], -(-bottom // block[0])):
         for column in range(left // block[1], -(-right // block[1])):
             yield row, column
 
 
-def read_padded(plane: Plane, window: tuple[int, int, int, int]) -> Pixels:
-    """Read a window that may leave the plane; beyond the edge the nearest pixel is repeated."""
+def read_padded(plane: Plane, window: tuple[int, int, int, int], damaged: Damaged = Damaged.SHOW) -> Pixels:
+    """Read a window that may leave the plane; beyond the edge the nearest pixel is repeated.
+
+    Raises
+    ------
+    DamagedTileError
+        A tile of it is damaged, unless such are to be shown.
+    """
     top, left, bottom, right = window
     height, width = plane.shape
     y0, y1 = min(max(top, 0), height - 1), max(min(bottom, height), 1)
     x0, x1 = min(max(left, 0), width - 1), max(min(right, width), 1)
-    pixels = plane.read(y0, x0, max(y1, y0 + 1), max(x1, x0 + 1))
+    inside = y0, x0, max(y1, y0 + 1), max(x1, x0 + 1)
+    pixels = plane.read(*inside)
+    if damaged is Damaged.RAISE:
+        damage = plane.damage(*inside)
+        if damage:
+            raise DamagedTileError(damage)
     if (y0, x0, y1, x1) == window:
         return pixels
     before, after = (y0 - top, x0 - left), (bottom - y1, right - x1)

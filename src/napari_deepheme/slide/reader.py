@@ -6,17 +6,19 @@ import math
 import weakref
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
-import dask.array as da
 import numpy as np
-from dask.base import tokenize
 from numpy.typing import NDArray
 
 from napari_deepheme.errors import ScaleError
 from napari_deepheme.slide.metadata import MPP_RANGE, Level, SlideInfo, checked_spacing, plausible
-from napari_deepheme.slide.planes import BlockCache, HalvedPlane, Pixels, Plane, Source
+from napari_deepheme.slide.planes import BlockCache, Damaged, HalvedPlane, Pixels, Plane, Source
 from napari_deepheme.slide.resample import resample
 from napari_deepheme.slide.sources import open_source
+
+if TYPE_CHECKING:
+    import dask.array as da
 
 _CHUNK = 512
 _LEVEL_TOLERANCE = 1.01  # real downsamples are 2.0005 where 2 is meant
@@ -62,7 +64,14 @@ class Slide:
         self._closer()
         self._cache.clear()
 
-    def read(self, centre: tuple[float, float], shape: tuple[int, int], mpp: float) -> Pixels:
+    def read(
+        self,
+        centre: tuple[float, float],
+        shape: tuple[int, int],
+        mpp: float,
+        *,
+        damaged: Damaged = Damaged.RAISE,
+    ) -> Pixels:
         """Pixels around a point at a scale in µm/px, from the best level, resampled if need be.
 
         Parameters
@@ -73,6 +82,9 @@ class Slide:
             Rows and columns of the result.
         mpp : float
             µm per pixel of the result.
+        damaged : Damaged
+            Whether a damaged tile is raised or shown as its decoder gives it: with the wrong pixels where
+            it lost its way, grey where nothing can be made of it.
 
         Returns
         -------
@@ -83,34 +95,48 @@ class Slide:
         ------
         ScaleError
             The slide's own µm/px is not known.
-        SlideError
-            A tile is damaged.
+        DamagedTileError
+            The decoder of a tile failed, or complained: it resynchronised, or ran dry. Other tiles can be
+            read.
         """
         own = self.scale()
-        return self.read_downsampled(centre, shape, (mpp / own[0], mpp / own[1]))
+        return self.read_downsampled(centre, shape, (mpp / own[0], mpp / own[1]), damaged=damaged)
 
     def read_downsampled(
-        self, centre: tuple[float, float], shape: tuple[int, int], downsample: tuple[float, float]
+        self,
+        centre: tuple[float, float],
+        shape: tuple[int, int],
+        downsample: tuple[float, float],
+        *,
+        damaged: Damaged = Damaged.RAISE,
     ) -> Pixels:
         """Pixels around a point, ``downsample`` (y, x) level-0 pixels apart; see :meth:`read`."""
         if min(shape) < 1 or not all(0 < each < math.inf for each in downsample):
             raise ValueError(f"read: expected a positive shape and downsample, got {shape} and {downsample}")
         level = self._best_level(downsample)
-        return resample(self._planes[level], self._downsamples[level], centre, shape, downsample)
+        return resample(self._planes[level], self._downsamples[level], centre, shape, downsample, damaged)
 
     def overview(self, max_px: int = 2048) -> tuple[Pixels, tuple[float, float]]:
-        """Read the whole slide, its longer side at most ``max_px``, and its downsample (y, x)."""
+        """Read the whole slide, its longer side at most ``max_px``, and its downsample (y, x).
+
+        Damaged tiles are shown: this is for finding one's way, and one of them must not hide the rest.
+        """
         height, width = self.info.shape
         factor = max(1.0, max(height, width) / max_px)
         shape = (max(1, round(height / factor)), max(1, round(width / factor)))
         downsample = (height / shape[0], width / shape[1])
-        return self.read_downsampled(((height - 1) / 2, (width - 1) / 2), shape, downsample), downsample
+        middle = ((height - 1) / 2, (width - 1) / 2)
+        return self.read_downsampled(middle, shape, downsample, damaged=Damaged.SHOW), downsample
 
     def pyramid(self) -> list[da.Array]:
         """Lazy arrays (h, w, 3), uint8, finest first, in square chunks.
 
-        Resolutions the file lacks are averaged from the one above when they are looked at.
+        Resolutions the file lacks are averaged from the one above when they are looked at. Damaged tiles
+        are shown.
         """
+        import dask.array as da  # noqa: PLC0415  only a viewer needs it
+        from dask.base import tokenize  # noqa: PLC0415
+
         stat = self.info.path.stat()
         token = tokenize(str(self.info.path), stat.st_mtime_ns, stat.st_size)
         return [
@@ -160,6 +186,10 @@ class Slide:
     def level_pixels(self, level: int, window: tuple[int, int, int, int]) -> Pixels:
         """Pixels of a half-open window (top, left, bottom, right) of one level of :meth:`pyramid`."""
         return self._planes[level].read(*window)
+
+    def damage(self, level: int, window: tuple[int, int, int, int]) -> str:
+        """Say which tile of a window that :meth:`level_pixels` gave is damaged, and how, or nothing."""
+        return self._planes[level].damage(*window)
 
     def level_shape(self, level: int) -> tuple[int, int]:
         """Rows and columns of one level of :meth:`pyramid`."""

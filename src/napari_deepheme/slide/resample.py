@@ -7,7 +7,7 @@ import math
 import numpy as np
 from PIL import Image
 
-from napari_deepheme.slide.planes import Pixels, Plane, read_padded
+from napari_deepheme.slide.planes import Damaged, Pixels, Plane, read_padded
 
 _FILTER = Image.Resampling.LANCZOS
 """Of Pillow's filters the one nearest to an ideal low-pass on real cells: at half size its error is
@@ -21,6 +21,7 @@ def resample(
     centre: tuple[float, float],
     shape: tuple[int, int],
     downsample: tuple[float, float],
+    damaged: Damaged = Damaged.SHOW,
 ) -> Pixels:
     """Read ``shape`` pixels around a point, ``downsample`` level-0 pixels apart (y, x).
 
@@ -37,10 +38,12 @@ def resample(
     downsample : tuple of float
         Distance of the result's pixels. Where it is the plane's own and they fall on the plane's,
         the pixels are returned as they are.
+    damaged : Damaged
+        Whether a damaged tile is raised or shown.
     """
     rows = _Span.of(centre[0], shape[0], downsample[0], own[0])
     columns = _Span.of(centre[1], shape[1], downsample[1], own[1])
-    pixels = read_padded(plane, (rows.start, columns.start, rows.stop, columns.stop))
+    pixels = read_padded(plane, (rows.start, columns.start, rows.stop, columns.stop), damaged)
     if rows.exact and columns.exact:
         return pixels.copy()
     box = (columns.low, rows.low, columns.high, rows.high)

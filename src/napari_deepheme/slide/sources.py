@@ -5,14 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from napari_deepheme.errors import SlideError
-from napari_deepheme.slide.picture import JPEG_MAGIC, PNG_MAGIC, open_picture
+from napari_deepheme.files import open_regular
+from napari_deepheme.slide.ome import TIFF_MAGIC
+from napari_deepheme.slide.picture import open_picture, picture_kind
 from napari_deepheme.slide.planes import BlockCache, Source
 from napari_deepheme.slide.tiff import open_tiff
 
 SUPPORTED = (
-    "Aperio SVS, Hamamatsu NDPI, Leica SCN, Ventana BIF, Philips TIFF, QPTIFF, OME-TIFF, TIFF, PNG or JPEG"
+    "Aperio SVS, Hamamatsu NDPI, Leica SCN, Ventana BIF, Philips TIFF, QPTIFF, OME-TIFF, TIFF, PNG, JPEG, "
+    "JPEG 2000, WebP or BMP"
 )
-_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def open_source(path: Path, cache: BlockCache) -> Source:
@@ -26,13 +28,15 @@ def open_source(path: Path, cache: BlockCache) -> Source:
     if path.is_dir():
         raise SlideError(f"{path}: this is a folder; give one file: {SUPPORTED} (not DICOM).")
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             head = file.read(132)
-    except OSError as err:
-        raise SlideError(f"{path}: cannot be read ({err.strerror or err}); check the path.") from err
-    if head.startswith(_TIFF_MAGIC):
+    except (OSError, ValueError) as err:
+        raise SlideError(
+            f"{path}: cannot be read ({getattr(err, 'strerror', None) or err}); check the path."
+        ) from err
+    if head.startswith(TIFF_MAGIC):
         return open_tiff(path, cache)
-    if head.startswith((PNG_MAGIC, JPEG_MAGIC)):
+    if picture_kind(head):
         return open_picture(path)
     if not head:
         raise SlideError(f"{path}: the file is empty; copy it again from the scanner or archive.")

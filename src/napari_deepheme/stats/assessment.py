@@ -58,8 +58,8 @@ class AssessmentOptions:
     Attributes
     ----------
     detection_threshold : float or None
-        Detector score from which a find counts as a cell; None takes the detector's own, which differs between
-        a film and crowded marrow.
+        Detector score from which a find counts as a cell; None takes the detector's own, which differs
+        between a film and crowded marrow.
     review_threshold : float or None
         Entropy (nats) above which a cell needs a person; None takes the model's own, the only one with a
         guarantee.
@@ -158,9 +158,9 @@ def assess(
 ) -> Assessment:
     """Compute calls, probabilities, uncertainties and reasons for review.
 
-    The members are averaged, the temperature follows (Rahaman & Thiery 2021), then the class prior. Cells whose
-    out-of-distribution distance is above the model's threshold are never made surer by the temperature: it was
-    fitted on others.
+    The members are averaged, the temperature follows (Rahaman & Thiery 2021), then the class prior. Cells
+    whose out-of-distribution distance is above the model's threshold are never made surer by the temperature:
+    it was fitted on others.
 
     Parameters
     ----------
@@ -168,13 +168,12 @@ def assess(
         Of n cells.
     model : ModelCalibration
     prior : sequence of float, optional
-        Class prior of the slide, (k,); without it, or without the training prior, probabilities stay under the
-        training prior.
+        Class prior of the slide, (k,); without it, or without the training prior, probabilities stay under
+        the training prior.
     options : AssessmentOptions, optional
     """
     options = options or AssessmentOptions()
-    if not options.match_prior or model.class_prior is None:
-        prior = None
+    prior = _prior(model, prior, options)
     parts = [
         _assess(raw.take(slice(start, start + _CHUNK)), model, prior, options)
         for start in range(0, max(len(raw), 1), _CHUNK)
@@ -186,6 +185,22 @@ def assess(
     )
 
 
+def called(
+    raw: RawOutputs,
+    model: ModelCalibration,
+    prior: Sequence[float] | None = None,
+    options: AssessmentOptions | None = None,
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """The calls (n,) and entropies (n,) of :func:`assess` alone, for counts of very many cells."""
+    prior = _prior(model, prior, options or AssessmentOptions())
+    calls, entropies = np.zeros(len(raw), np.intp), np.zeros(len(raw))
+    for start in range(0, len(raw), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        _, _, probabilities = _probabilities(raw.take(part), model, prior)
+        calls[part], entropies[part] = probabilities.argmax(axis=1), entropy(probabilities)
+    return calls, entropies
+
+
 def calibrated(raw: RawOutputs, model: ModelCalibration) -> NDArray[np.float32]:
     """Probabilities (n, k) of the ensemble at the model's temperature, under the training prior."""
     return pool(raw.members, _temperatures(raw.distance, model))
@@ -194,12 +209,7 @@ def calibrated(raw: RawOutputs, model: ModelCalibration) -> NDArray[np.float32]:
 def _assess(
     raw: RawOutputs, model: ModelCalibration, prior: Sequence[float] | None, options: AssessmentOptions
 ) -> Assessment:
-    members = np.maximum(raw.members.astype(np.float64), SMALLEST)
-    members /= members.sum(axis=2, keepdims=True)
-    trained = pool(members, _temperatures(raw.distance, model)).astype(np.float64)
-    probabilities = trained
-    if prior is not None:
-        probabilities = with_prior(trained, np.asarray(prior), np.asarray(model.class_prior))
+    members, trained, probabilities = _probabilities(raw, model, prior)
     joint = member_joint(members, probabilities)
     call = probabilities.argmax(axis=1)
     others = probabilities.copy()
@@ -216,6 +226,25 @@ def _assess(
         conformal=_conformal(trained, model.conformal_threshold),
         review=_review(raw.distance, trained, trained_entropy, call, model, options),
     )
+
+
+def _prior(
+    model: ModelCalibration, prior: Sequence[float] | None, options: AssessmentOptions
+) -> Sequence[float] | None:
+    """The slide's class prior, if it is to be used and can be."""
+    return prior if options.match_prior and model.class_prior is not None else None
+
+
+def _probabilities(
+    raw: RawOutputs, model: ModelCalibration, prior: Sequence[float] | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Members (m, n, k) above zero, and the ensemble (n, k) under the training prior and the slide's."""
+    members = np.maximum(raw.members.astype(np.float64), SMALLEST)
+    members /= members.sum(axis=2, keepdims=True)
+    trained = pool(members, _temperatures(raw.distance, model)).astype(np.float64)
+    if prior is None:
+        return members, trained, trained
+    return members, trained, with_prior(trained, np.asarray(prior), np.asarray(model.class_prior))
 
 
 def _temperatures(distance: NDArray[np.float32], model: ModelCalibration) -> NDArray[np.float64]:

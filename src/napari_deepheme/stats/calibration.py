@@ -1,5 +1,6 @@
 """From raw ensemble outputs to probabilities that mean what they say, fitted on cells held back.
 
+scipy is imported where it is used: a run only pools, and scipy.stats alone takes most of a second.
 Every function takes probabilities of shape (n, k) and truth as class indices of shape (n,).
 """
 
@@ -7,9 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
-from scipy.stats import beta
 
 Probabilities = NDArray[np.floating]
 Labels = NDArray[np.integer]
@@ -32,6 +30,8 @@ def pool(members: Probabilities, temperature: float | NDArray[np.floating]) -> N
     -------
     ndarray of float32, shape (n, k)
     """
+    from scipy.special import softmax  # noqa: PLC0415
+
     logits = np.log(np.clip(members.astype(np.float64).mean(axis=0), SMALLEST, None))
     softened = softmax(logits / np.asarray(temperature)[..., None], axis=1)
     pooled: NDArray[np.float32] = softened.astype(np.float32)
@@ -40,6 +40,9 @@ def pool(members: Probabilities, temperature: float | NDArray[np.floating]) -> N
 
 def fit_temperature(members: Probabilities, truth: Labels) -> float:
     """Temperature that minimises the negative log-likelihood of the pooled members (Guo et al. 2017)."""
+    from scipy.optimize import minimize_scalar  # noqa: PLC0415
+    from scipy.special import log_softmax  # noqa: PLC0415
+
     logits = np.log(np.clip(members.astype(np.float64).mean(axis=0), SMALLEST, None))
     rows = np.arange(len(truth))
 
@@ -63,6 +66,8 @@ def review_threshold(
     float
         Nats; 0.0 when no threshold can be vouched for, so that everything is reviewed.
     """
+    from scipy.stats import beta  # noqa: PLC0415
+
     vouched_for = 0.0
     for threshold in np.linspace(0.05, 2.5, 50):
         accepted = entropies <= threshold

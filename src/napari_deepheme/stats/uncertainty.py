@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import entr
 
 
 def entropy(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
     """Shannon entropy along the last axis, nats."""
+    from scipy.special import entr  # noqa: PLC0415  options that need no entropy import this module too
+
     result: NDArray[np.float64] = entr(probabilities.astype(np.float64)).sum(axis=-1)
     return result
 
@@ -48,6 +49,8 @@ def mutual_information(joint: NDArray[np.floating]) -> NDArray[np.float64]:
 
     Between 0, where the members agree, and the entropy of the class.
     """
+    from scipy.special import entr  # noqa: PLC0415
+
     of_class, of_member = joint.sum(axis=0), joint.sum(axis=2)
     information = entr(of_class).sum(axis=1) + entr(of_member).sum(axis=0) - entr(joint).sum(axis=(0, 2))
     # rounding leaves values such as -1e-17 where members agree

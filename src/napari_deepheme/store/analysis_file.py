@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,12 +24,13 @@ from napari_deepheme.errors import AnalysisFileError
 from napari_deepheme.stats.assessment import AssessmentOptions
 from napari_deepheme.store.codec import Values, decoded, encoded, encoded_options, notices_json
 from napari_deepheme.store.rows import (
+    cells_from,
     correction_row,
+    corrections_from,
     fields_from,
     insert_cells,
     insert_fields,
-    read_cells,
-    read_corrections,
+    insert_outputs,
 )
 from napari_deepheme.store.schema import APPLICATION_ID, FORMAT, create, upgrade
 
@@ -80,13 +81,14 @@ class AnalysisFile:
         """Close the file; as a single file, if nobody else reads it."""
         with self._guard:
             if self._writer is not None:
-                try:
+                # one file is left, unless others read it now
+                with suppress(sqlite3.Error):
                     self._connection.execute("PRAGMA journal_mode = DELETE")
-                except sqlite3.Error:  # others read it: they do the same when they close
-                    pass
             self._connection.close()
             if self._writer is not None:
-                Path(self._writer.lock_file).unlink(missing_ok=True)
+                # while it is held, so that nobody's lock but ours is removed; Windows keeps the file
+                with suppress(OSError):
+                    Path(self._writer.lock_file).unlink(missing_ok=True)
                 self._writer.release()
                 self._writer = None
 
@@ -147,9 +149,9 @@ class AnalysisFile:
             raise AnalysisFileError(f"{self.path} is an analysis that was never begun; run it again.")
         shape = len(facts.bundle.members), len(facts.bundle.taxonomy.classes)
         with self._reading():
-            ids, cells, raw = read_cells(self._connection, shape)
+            ids, cells, raw = cells_from(self._connection, shape)
             units = dict(self._connection.execute("SELECT key, failure FROM units ORDER BY number"))
-            corrections = read_corrections(self._connection)
+            corrections = corrections_from(self._connection)
         return Analysis(facts, ids, cells, raw, units, corrections, self.finished)
 
     def correct(
@@ -182,32 +184,29 @@ class AnalysisFile:
                     "SELECT min(0, coalesce(min(cell), 0)) FROM corrections"
                 ).fetchone()
                 cell = lowest - 1
-            return self._append(connection, kind, cell, label=label, yx=yx, who=who)
+            return self._append(connection, Correction(0, kind, cell, who, "", yx, label))
 
     def undo(self, who: str = "") -> Correction | None:
         """Take back the last correction that holds; None if there is none."""
         with self._writing() as connection:
-            held = holding(read_corrections(connection))
+            held = holding(corrections_from(connection))
             if not held:
                 return None
             last = held[-1]
-            return self._append(connection, CorrectionKind.UNDO, last.cell, undoes=last.id, who=who)
+            return self._append(connection, _undoing(last, who))
 
     def redo(self, who: str = "") -> Correction | None:
         """Take back the last undo, if nothing was said since; None if there is none."""
         with self._writing() as connection:
-            target = redoable(read_corrections(connection))
+            target = redoable(corrections_from(connection))
             if target is None:
                 return None
-            return self._append(connection, CorrectionKind.UNDO, target.cell, undoes=target.id, who=who)
+            return self._append(connection, _undoing(target, who))
 
     def classified(self, cell: int, raw: RawOutputs) -> None:
         """Keep what the members say of a cell that a person added."""
         with self._writing() as connection:
-            connection.execute(
-                "INSERT OR REPLACE INTO outputs (cell, members, distance) VALUES (?, ?, ?)",
-                (cell, raw.members[:, 0].tobytes(), float(raw.distance[0])),
-            )
+            insert_outputs(connection, cell, raw)
 
     def keep(self, said: Sequence[Correction]) -> None:
         """Append corrections as they are, all or none; their ids must follow those that are there."""
@@ -227,24 +226,17 @@ class AnalysisFile:
     def corrections(self) -> tuple[Correction, ...]:
         """What people said, oldest first."""
         with self._reading():
-            return read_corrections(self._connection)
+            return corrections_from(self._connection)
 
-    def _append(
-        self,
-        connection: sqlite3.Connection,
-        kind: CorrectionKind,
-        cell: int,
-        *,
-        label: str = "",
-        yx: tuple[float, float] | None = None,
-        undoes: int | None = None,
-        who: str = "",
-    ) -> Correction:
+    def _append(self, connection: sqlite3.Connection, said: Correction) -> Correction:
+        """Add a correction with the next id and the time."""
         (last,) = connection.execute("SELECT coalesce(max(id), 0) FROM corrections").fetchone()
         when = datetime.now(UTC).isoformat(timespec="seconds")
-        said = Correction(last + 1, kind, cell, who or person(), when, yx, label, undoes)
-        connection.execute("INSERT INTO corrections VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", correction_row(said))
-        return said
+        dated = replace(said, id=last + 1, who=said.who or person(), when=when)
+        connection.execute(
+            "INSERT INTO corrections VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", correction_row(dated)
+        )
+        return dated
 
     def _meta(self, begin: str) -> dict[str, str | bytes]:
         with self._reading():
@@ -403,6 +395,10 @@ def _check(connection: sqlite3.Connection, path: Path, *, writable: bool) -> Non
         )
     if writable:
         upgrade(connection, version)
+
+
+def _undoing(target: Correction, who: str) -> Correction:
+    return Correction(0, CorrectionKind.UNDO, target.cell, who, "", undoes=target.id)
 
 
 def person() -> str:

@@ -83,7 +83,8 @@ def _taken_up(path: Path) -> tuple[AnalysisFile, str]:
     if file.read_only:
         file.close()
         raise AnalysisFileError(
-            f"{path} is being written by another program, or is read-only; wait for it, or choose another folder."
+            f"{path} is being written by another program, or is read-only; wait for it, or choose another "
+            "folder."
         )
     n = len(file.done())
     if file.finished:

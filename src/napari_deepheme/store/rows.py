@@ -12,6 +12,10 @@ from napari_deepheme.analysis.result import Facts
 from napari_deepheme.cells import Cells, RawOutputs, Region
 from napari_deepheme.fields import Field, FieldKind
 
+_CELL = np.dtype(
+    [("id", "i8"), ("region", "i4"), ("y", "f8"), ("x", "f8"), ("diameter", "f4"), ("score", "f4")]
+)
+
 
 def insert_fields(connection: sqlite3.Connection, facts: Facts) -> None:
     """All judged fields, and the rank of those to count."""
@@ -61,39 +65,29 @@ def insert_cells(
             strict=True,
         ),
     )
-    blobs = [each.tobytes() for each in raw.members.transpose(1, 0, 2)]
-    # NaN becomes NULL
-    distances = raw.distance.astype(np.float64).tolist()
-    connection.executemany(
-        "INSERT INTO outputs VALUES (?, ?, ?)", zip(numbers, blobs, distances, strict=True)
+    if numbers:
+        insert_outputs(connection, numbers[0], raw)
+
+
+def insert_outputs(connection: sqlite3.Connection, first: int, raw: RawOutputs) -> None:
+    """What the members say of cells with ids from ``first`` on."""
+    members, distance = (np.ascontiguousarray(each).tobytes() for each in (raw.members, raw.distance))
+    connection.execute(
+        "INSERT OR REPLACE INTO outputs VALUES (?, ?, ?, ?)", (first, len(raw), members, distance)
     )
 
 
-def read_cells(
+def cells_from(
     connection: sqlite3.Connection, shape: tuple[int, int]
 ) -> tuple[NDArray[np.int64], Cells, RawOutputs]:
     """All cells in the order of their ids, then those that people added; ``shape`` is (members, classes)."""
-    ids = _column(connection, "SELECT id FROM cells ORDER BY id").astype(np.int64)
-    y, x, diameter, score, region = (
-        _column(connection, f"SELECT {name} FROM cells ORDER BY id")
-        for name in ("y", "x", "diameter", "score", "region")
-    )
-    outputs = connection.execute(
-        "SELECT o.members FROM cells c JOIN outputs o ON o.cell = c.id ORDER BY c.id"
-    ).fetchall()
-    distance = _column(
-        connection, "SELECT o.distance FROM cells c JOIN outputs o ON o.cell = c.id ORDER BY c.id"
-    )
-    if len(outputs) != len(ids):
-        raise ValueError("cells without outputs")
-    raw = RawOutputs(_members([row[0] for row in outputs], shape), distance.astype(np.float32))
-    cells = Cells(
-        np.stack([y, x], axis=1),
-        diameter.astype(np.float32),
-        score.astype(np.float32),
-        region.astype(np.int32),
-    )
-    added = read_added(connection, shape)
+    rows = connection.execute("SELECT id, region, y, x, diameter, score FROM cells ORDER BY id")
+    table = np.fromiter(rows, _CELL)
+    ids = table["id"]
+    raw = _outputs(connection, ids, shape)
+    yx = np.stack([table["y"], table["x"]], axis=1)
+    cells = Cells(yx, table["diameter"], table["score"], table["region"])
+    added = added_from(connection, shape)
     if added is None:
         return ids, cells, raw
     return (
@@ -103,28 +97,25 @@ def read_cells(
     )
 
 
-def read_added(
+def added_from(
     connection: sqlite3.Connection, shape: tuple[int, int]
 ) -> tuple[NDArray[np.int64], Cells, RawOutputs] | None:
     """Cells that people added; their outputs are NaN until they are classified."""
-    said = [each for each in holding(read_corrections(connection)) if each.kind is CorrectionKind.ADD]
+    said = [each for each in holding(corrections_from(connection)) if each.kind is CorrectionKind.ADD]
     if not said:
         return None
     ids = np.array([each.cell for each in said], np.int64)
-    found = {
-        cell: (members, distance)
-        for cell, members, distance in connection.execute(
-            "SELECT cell, members, distance FROM outputs WHERE cell < 0"
-        )
-    }
-    unknown = np.full(shape, np.nan, np.float16).tobytes()
-    outputs = [found.get(each.cell, (unknown, None)) for each in said]
-    n = len(said)
+    ids, n = np.array([each.cell for each in said], np.int64), len(said)
     nothing = np.zeros(n, np.float32)
     yx = np.array([each.yx or (np.nan, np.nan) for each in said], np.float64)
     cells = Cells(yx, nothing, np.full(n, np.nan, np.float32), np.zeros(n, np.int32))
-    distance = np.array([np.nan if each[1] is None else each[1] for each in outputs], np.float32)
-    return ids, cells, RawOutputs(_members([each[0] for each in outputs], shape), distance)
+    classified = {first for (first,) in connection.execute("SELECT first FROM outputs WHERE first < 0")}
+    unknown = RawOutputs(np.full((shape[0], 1, shape[1]), np.nan), np.full(1, np.nan))
+    outputs = [
+        _outputs(connection, np.array([cell]), shape) if cell in classified else unknown
+        for cell in ids.tolist()
+    ]
+    return ids, cells, RawOutputs.concatenate(outputs)
 
 
 def correction_row(said: Correction) -> tuple[object, ...]:
@@ -133,7 +124,7 @@ def correction_row(said: Correction) -> tuple[object, ...]:
     return (said.id, said.kind.value, said.cell, y, x, said.label, said.who, said.when, said.undoes)
 
 
-def read_corrections(connection: sqlite3.Connection) -> tuple[Correction, ...]:
+def corrections_from(connection: sqlite3.Connection) -> tuple[Correction, ...]:
     """What people said, oldest first."""
     rows = connection.execute("SELECT * FROM corrections ORDER BY id").fetchall()
     return tuple(
@@ -144,14 +135,18 @@ def read_corrections(connection: sqlite3.Connection) -> tuple[Correction, ...]:
     )
 
 
-def _column(connection: sqlite3.Connection, query: str) -> NDArray[np.float64]:
-    """One column of numbers; NULL is NaN."""
-    rows = connection.execute(query).fetchall()
-    return np.array([row[0] for row in rows], np.float64)
-
-
-def _members(blobs: list[bytes], shape: tuple[int, int]) -> NDArray[np.float16]:
-    flat = np.frombuffer(b"".join(blobs), np.float16)
-    if flat.size != len(blobs) * shape[0] * shape[1]:
-        raise ValueError("outputs of another model")
-    return flat.reshape(len(blobs), *shape).transpose(1, 0, 2)
+def _outputs(connection: sqlite3.Connection, ids: NDArray[np.int64], shape: tuple[int, int]) -> RawOutputs:
+    """Outputs of cells in the order of their ids; :class:`ValueError` if they do not fit."""
+    members, classes = shape
+    parts = [RawOutputs.empty(members, classes)]
+    found = 0
+    if len(ids):
+        bounds = (int(ids.min()), int(ids.max()))
+        query = "SELECT n, members, distance FROM outputs WHERE first BETWEEN ? AND ? ORDER BY first"
+        for n, probabilities, distance in connection.execute(query, bounds):
+            values = np.frombuffer(probabilities, np.float16).reshape(members, n, classes)
+            parts.append(RawOutputs(values, np.frombuffer(distance, np.float32)))
+            found += n
+    if found != len(ids):
+        raise ValueError("cells without outputs")
+    return RawOutputs.concatenate(parts)

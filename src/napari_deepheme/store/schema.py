@@ -21,14 +21,17 @@ CREATE TABLE cells (
     id INTEGER PRIMARY KEY, unit INTEGER, region INTEGER NOT NULL, y REAL NOT NULL, x REAL NOT NULL,
     diameter REAL NOT NULL, score REAL NOT NULL
 );
-CREATE TABLE outputs (cell INTEGER PRIMARY KEY, members BLOB NOT NULL, distance REAL);
+CREATE TABLE outputs (
+    first INTEGER PRIMARY KEY, n INTEGER NOT NULL, members BLOB NOT NULL, distance BLOB NOT NULL
+);
 CREATE TABLE corrections (
     id INTEGER PRIMARY KEY, kind TEXT NOT NULL, cell INTEGER NOT NULL, y REAL, x REAL,
     label TEXT NOT NULL, who TEXT NOT NULL, at TEXT NOT NULL, undoes INTEGER
 );
 """
 """``fields``: every judged field, ``rank`` its place among those to count. ``cells``: level-0 pixels, µm.
-``outputs``: probabilities of the members, float16 (m, k), and the out-of-distribution distance."""
+``outputs``: of ``n`` cells with ids from ``first`` on, the probabilities of the members, float16 (m, n, k),
+and the out-of-distribution distances, float32 (n,); a row a unit, for a million rows take seconds to read."""
 
 UPGRADES: tuple[Callable[[sqlite3.Connection], None], ...] = ()
 """The first brings format 1 to format 2, and so on. Each changes the tables and nothing else."""

@@ -8,7 +8,7 @@ from hashlib import sha256
 from napari_deepheme.analysis.options import AnalysisOptions
 from napari_deepheme.classify.bundle import Bundle
 from napari_deepheme.detect.bundle import load_detector
-from napari_deepheme.detect.stain import STAIN
+from napari_deepheme.detect.choose import STAIN
 from napari_deepheme.slide.fingerprint import fingerprint
 from napari_deepheme.slide.reader import Slide
 
@@ -16,8 +16,8 @@ from napari_deepheme.slide.reader import Slide
 def signature_of(slide: Slide, bundle: Bundle, options: AnalysisOptions) -> dict[str, str]:
     """What must be the same for a run to go on with an analysis.
 
-    The target is not among it, nor is what can be changed after a run: more cells may be counted into the same
-    analysis.
+    The target is not among it, nor is what can be changed after a run: more cells may be counted into the
+    same analysis.
 
     Returns
     -------

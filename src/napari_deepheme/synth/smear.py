@@ -26,6 +26,7 @@ LEFT_SHIFT: tuple[tuple[str, float], ...] = (
 PITCH_UM = 22.0
 """Least distance between the centres of two nucleated cells outside clusters: no cell is wider."""
 
+_MAX_SIDE, _MAX_CELLS = 200_000, 2_000_000
 _BUMP_UM = 110.0  # over which the density of the red cells changes
 _BODY_FROM_UM = 3000.0  # smaller pictures show one field of a smear, larger ones the smear with its edges
 
@@ -70,6 +71,11 @@ class SmearSpec:
         if height < 1 or width < 1:
             raise OptionError(
                 f"A smear of {height} × {width} px cannot be rendered; both sides must be at least 1."
+            )
+        if max(height, width) > _MAX_SIDE or self.n_cells > _MAX_CELLS:
+            raise OptionError(
+                f"A smear of {height} × {width} px with {self.n_cells} cells cannot be rendered; "
+                f"sides may be {_MAX_SIDE} px at most, and cells {_MAX_CELLS}."
             )
         if not 0.05 <= self.mpp <= 2:
             raise OptionError(f"A smear cannot be rendered at {self.mpp} µm/px; expected 0.05 to 2.")

@@ -46,6 +46,8 @@ class ViewOptions(BaseModel):
         Share of views stored as JPEG.
     recoloured : float
         Share of cells that take background and nuclear density of another cell.
+    painted : float
+        Share of cells of the model's own laboratory that take the colours of a smear of another one.
     tinted : float
         Share of cells of known box whose cytoplasm takes up more or less of the dyes; none from elsewhere.
     moved : float
@@ -68,6 +70,7 @@ class ViewOptions(BaseModel):
     noise: Amount = 0.025
     jpeg: Share = 0.25
     recoloured: Share = 0.4
+    painted: Share = 0.0
     tinted: Share = 0.4
     moved: Share = 0.5
     contracted: Share = 0.35

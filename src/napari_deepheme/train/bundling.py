@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 
@@ -30,8 +31,10 @@ from napari_deepheme.classify.making import (
 )
 from napari_deepheme.classify.ood import OodReference
 from napari_deepheme.classify.stain import StainColours, stain_colours
-from napari_deepheme.models.bundle import CARD_FILE, Training, named_members, save_bundle
+from napari_deepheme.models.bundle import CARD_FILE, HashedFile, Training, named_members, save_bundle
 from napari_deepheme.models.device import Precision
+from napari_deepheme.stats.calibration_set import FILE as CALIBRATION_FILE
+from napari_deepheme.stats.calibration_set import CalibrationSet
 from napari_deepheme.stats.evaluation import Evaluation, LabelledPredictions
 from napari_deepheme.stats.scoring import evaluate_predictions
 from napari_deepheme.taxonomy import Taxonomy
@@ -138,6 +141,7 @@ def make_ensemble(
         std=recipe.std,
         views=recipe.magnifications,
         stain=stain,
+        match_stain=recipe.match_stain,
         bf16=_bears_bf16(networks, facts, parts.calibration, measured),
         class_prior=tuple(prior.tolist()),
         taxonomy=taxonomy,
@@ -146,6 +150,7 @@ def make_ensemble(
         review=measured.calibration.review,
         conformal=measured.calibration.conformal,
         ood=measured.ood,
+        calibration_cells=measured.cells,
         training=Training(
             data=provenance.data,
             licence=provenance.licence,
@@ -172,6 +177,7 @@ class _Measured:
     calibration: Calibration
     reference: OodReference
     ood: OutOfDistribution
+    cells: HashedFile
     files: dict[str, bytes]
 
 
@@ -182,11 +188,15 @@ def _measured(ensemble: Ensemble, parts: Parts, taxonomy: Taxonomy, recipe: Reci
     reference = OodReference.of(ensemble.features(learned.crops(recipe.input_px)), learned.labels)
     held = parts.calibration
     members, features = ensemble.outputs(held.crops(recipe.input_px))
-    distance = reference.distance(features)[counted[held.labels]]
-    files, ood = ood_entry(reference, float(np.quantile(distance, WITHIN)))
+    distance = reference.distance(features)
+    files, ood = ood_entry(reference, float(np.quantile(distance[counted[held.labels]], WITHIN)))
     promises = Promises(recipe.risk, recipe.confidence, recipe.coverage)
     calibration = calibrate(members, held.labels, promises)
-    return _Measured(members.mean(axis=0).argmax(axis=1), calibration, reference, ood, files)
+    probabilities = pooled(members, distance, calibration.temperature, ood.threshold)
+    content = CalibrationSet(probabilities, held.labels, distance).to_bytes()
+    cells = HashedFile(file=CALIBRATION_FILE, sha256=sha256(content).hexdigest())
+    files |= {CALIBRATION_FILE: content}
+    return _Measured(members.mean(axis=0).argmax(axis=1), calibration, reference, ood, cells, files)
 
 
 def _bears_bf16(

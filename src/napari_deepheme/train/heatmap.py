@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,8 +22,8 @@ from napari_deepheme.models.bundle import Architecture, Channels
 from napari_deepheme.models.device import Device, torch_device
 from napari_deepheme.train.recipe import Start
 from napari_deepheme.train.scenes import SceneMaker, Scenes
-from napari_deepheme.train.snapshot import replace_file
 from napari_deepheme.train.start import weights_of
+from napari_deepheme.train.state import read_state, write_state
 
 _REPORT_EVERY, _SAVE_EVERY = 10, 200
 _WARM_UP = 100
@@ -156,21 +157,21 @@ class _Training:
         file = self.work / "state.pt"
         if not file.exists():
             return
-        state = torch.load(file, map_location=self.device, weights_only=True)
+        state: Any = read_state(file, self.device)
         self.network.load_state_dict(state["network"])
         self.mean.load_state_dict(state["mean"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.losses = state["step"], state["losses"]
 
     def save(self) -> None:
-        state = {
+        state: dict[str, object] = {
             "network": self.network.state_dict(),
             "mean": self.mean.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "step": self.step,
             "losses": self.losses,
         }
-        replace_file(self.work / "state.pt", lambda file: torch.save(state, file))
+        write_state(self.work / "state.pt", state)
 
     def take_step(self, scenes: Scenes) -> None:
         """One step of the optimiser."""

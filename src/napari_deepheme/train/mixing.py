@@ -9,10 +9,13 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import interpolate, pad
 
+from napari_deepheme.classify.stain import stain_colours
 from napari_deepheme.train.augment import ViewOptions, texture_bands
+from napari_deepheme.train.painting import Painter
 from napari_deepheme.train.patches import Patches
 
 _CONTRACTION = (math.log(0.55), math.log(0.95))  # of the diameter of cells that did not spread
+_LOOKED_AT = 256  # cells of home whose colours are measured
 _STRENGTH, _HUE = (-0.3, 0.6), (-0.5, 0.4)  # of cytoplasm, logarithms of factors of its density
 
 
@@ -37,6 +40,9 @@ class Mixer:
         self._background, self._density, self._texture = looks
         self._home = index[patches.home[index]]
         self._away = index[~patches.home[index]]
+        some = self._home[np.linspace(0, len(self._home) - 1, min(len(self._home), _LOOKED_AT)).astype(int)]
+        own = stain_colours(patches.take(some).crops(input_px))
+        self._painter = Painter(own) if own else None  # pictures without red cells are never painted
         side = patches.images.shape[1]
         axis = torch.arange(side) - (side - 1) / 2
         self._y, self._x = axis.view(-1, 1), axis.view(1, -1)
@@ -84,7 +90,7 @@ class Mixer:
     def _recoloured(
         self, index: NDArray[np.intp], options: ViewOptions, rng: np.random.Generator
     ) -> torch.Tensor:
-        """Patches, of which some have background and nuclear density of another cell.
+        """Patches, of which some have background and nuclear density of another cell, or another smear's.
 
         Cells from elsewhere nearly always take those of home, and its sharpness: their class must not be
         "from elsewhere".
@@ -101,6 +107,9 @@ class Mixer:
         )
         if len(takers):
             images[takers] = self._in_colours_of(images[takers], index[takers], donors)
+        painted = np.flatnonzero((rng.random(len(index)) < options.painted) & home)
+        if self._painter and len(painted):
+            images[painted] = self._painter.painted(images[painted], rng)
         return images
 
     def _in_colours_of(

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import math
+import os
+import shutil
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, fields
@@ -12,6 +16,7 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from napari_deepheme.datasets.dataset import TrainingImage
+from napari_deepheme.errors import OutputError
 from napari_deepheme.jobs import Job, Progress
 from napari_deepheme.slide.reader import open_slide
 from napari_deepheme.slide.tiles import prefetch
@@ -87,7 +92,7 @@ def read_patches(
     side = patch_px(model[0])
     pixels_file, boxes_file = folder / "patches.npy", folder / "boxes.npy"
     if not boxes_file.exists():
-        pixels = open_memmap(pixels_file, "w+", np.uint8, (len(images), side, side, 3))
+        pixels = _allocated(pixels_file, (len(images), side, side, 3))
         boxes = np.empty((len(images), 2), np.float32)
         with closing(prefetch(images, lambda image: _read(image, mpp, side, model[1]), ahead=8)) as found:
             for i, (pixels[i], boxes[i]) in enumerate(found):
@@ -101,6 +106,34 @@ def read_patches(
         np.load(boxes_file),
         np.ones(len(images), bool),
     )
+
+
+def _allocated(
+    file: Path, shape: tuple[int, int, int, int]
+) -> np.memmap[tuple[int, ...], np.dtype[np.uint8]]:
+    """A file of pixels mapped to memory, its room taken on the disk.
+
+    Without room of its own a page that is written to on a full disk ends the process with a bus error.
+
+    Raises
+    ------
+    OutputError
+        The disk is full.
+    """
+    needed = math.prod(shape)
+    try:
+        if shutil.disk_usage(file.parent).free < needed:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # noqa: TRY301
+        pixels = open_memmap(file, "w+", np.uint8, shape)
+        if hasattr(os, "posix_fallocate"):
+            with file.open("r+b") as opened:
+                os.posix_fallocate(opened.fileno(), 0, os.fstat(opened.fileno()).st_size)
+    except OSError as err:
+        raise OutputError(
+            f"{file} needs {needed / 2**30:.2g} GB that cannot be had ({err.strerror or err}); "
+            "free some space, or train in another folder."
+        ) from err
+    return pixels
 
 
 def _read(

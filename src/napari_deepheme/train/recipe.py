@@ -11,9 +11,9 @@ from typing import Annotated, Any
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from napari_deepheme.classify.bundle import Head
+from napari_deepheme.classify.bundle import Head, InputSide, Magnifications
 from napari_deepheme.errors import OptionError
-from napari_deepheme.models.bundle import Architecture, Channels
+from napari_deepheme.models.bundle import Architecture, Channels, Deviations, Scale
 from napari_deepheme.train.augment import Amount, Share, ViewOptions
 
 RECIPES = ("deepheme", "preprint", "munich", "small")
@@ -57,6 +57,8 @@ class Recipe(BaseModel):
         Softmax with cross-entropy, or sigmoid with binary cross-entropy.
     input_px, mpp, mean, std
         Crops as the networks take them.
+    match_stain : bool
+        Whether the bundle brings a slide's stain to that of the training cells, or takes slides as they are.
     start : str
         ``scratch``, ``imagenet``, or a file of weights (``.safetensors``, ``.pth``).
     folds : int
@@ -81,19 +83,20 @@ class Recipe(BaseModel):
     views : ViewOptions
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: str
     source: str
     taxonomy: str
     architecture: Architecture
     head: Head = Head.SOFTMAX
-    input_px: Annotated[int, Field(ge=32)] = 96
-    mpp: Annotated[float, Field(gt=0)] = 0.25
+    input_px: InputSide = 96
+    mpp: Scale = 0.25
     mean: Channels
-    std: Channels
-    magnifications: tuple[Annotated[float, Field(gt=0)], ...] = (1.0,)
+    std: Deviations
+    magnifications: Magnifications = (1.0,)
     rare: dict[str, Annotated[float, Field(gt=0, lt=1)]] = {}
+    match_stain: bool = True
     start: str = Start.SCRATCH
     folds: Count = 1
     cycles: Count
@@ -141,7 +144,7 @@ def read_recipe(name: str, changes: Path | None = None) -> Recipe:
 def _read(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as err:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as err:
         raise OptionError(f"{file} cannot be read as TOML ({err}).") from err
 
 

@@ -7,10 +7,10 @@ start of every cycle; the network that a cycle leaves is a member.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from safetensors.torch import save_file
@@ -20,6 +20,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 from napari_deepheme.classify.bundle import Head
 from napari_deepheme.jobs import Job, Progress
 from napari_deepheme.train.recipe import Keep, Optimiser, Recipe
+from napari_deepheme.train.state import read_state, replace_file, write_state
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 Weights = dict[str, torch.Tensor]
@@ -137,7 +138,7 @@ class _Training:
         file = self.work / "state.pt"
         if not file.exists():
             return
-        state = torch.load(file, map_location=self.device, weights_only=True)
+        state: Any = read_state(file, self.device)
         self.network.load_state_dict(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.trace = [Step(int(c), int(e), rate, loss) for c, e, rate, loss in state["trace"]]
@@ -201,14 +202,14 @@ class _Training:
             weights = self.averaged(weights, within)
         if kept:
             replace_file(self.member_file(epoch // self.recipe.epochs), lambda f: save_file(weights, f))
-        state = {
+        state: dict[str, object] = {
             "network": self.network.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "trace": [(s.cycle, s.epoch, s.rate, s.loss) for s in self.trace],
             "accuracies": self.accuracies,
             "mean": self.mean,
         }
-        replace_file(self.work / "state.pt", lambda f: torch.save(state, f))
+        write_state(self.work / "state.pt", state)
 
     def averaged(self, weights: Weights, within: int) -> Weights:
         """Mean of the weights after each epoch of the second half of the cycle (Izmailov et al. 2018)."""
@@ -261,10 +262,3 @@ def _weights(network: nn.Module) -> Weights:
         name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, value in network.state_dict().items()
     }
-
-
-def replace_file(file: Path, write: Callable[[Path], None]) -> None:
-    """Write a file whole or not at all."""
-    partial = file.with_name(f"{file.name}.partial")
-    write(partial)
-    partial.replace(file)

@@ -8,7 +8,7 @@ from napari.layers import Image, Labels, Points
 
 from napari_deepheme.analysis.options import AnalysisOptions
 from napari_deepheme.cells import Cells
-from napari_deepheme.detect.stain import STAIN
+from napari_deepheme.detect.choose import STAIN
 from napari_deepheme.ui.cells_source import cells_from
 from napari_deepheme.ui.layer_combo import LayerCombo
 from napari_deepheme.ui.widgets import tip

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from napari_deepheme.export.files import is_cells_csv, read_cells
+from napari_deepheme.export.files import is_cells_csv, read_cells_csv
 from napari_deepheme.export.table import PROBABILITY
 from napari_deepheme.slide.metadata import plausible
 from napari_deepheme.taxonomy import Taxonomy, known_classes
@@ -46,7 +46,7 @@ def read_layers(path: str | Sequence[str]) -> list[LayerData]:
 
 
 def _layer(path: Path) -> LayerData:
-    table = read_cells(path)
+    table = read_cells_csv(path)
     origin = Origin(_taxonomy(table), str(path), mpp=_mpp(table))
     return cells_layer(table, origin, path.name.removesuffix(path.suffix))
 

@@ -1,31 +1,10 @@
-"""Imports torch inside a napari window without crashing it.
-
-timm brings torchvision, which brings triton, whose own LLVM ends the process with a segmentation fault
-when the driver that draws the window has loaded LLVM too: Mesa's llvmpipe (virtual screens, remote
-desktops) and radeonsi. See pytorch/pytorch#96060. Runner needs no triton, so there it is left out.
-"""
+"""Imports torch before the first analysis in a napari window."""
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
-from pathlib import Path
-
-_MAPS = Path("/proc/self/maps")
 
 
 def import_torch() -> None:
-    """Import torch and timm; takes seconds, so call it on a worker thread."""
-    if "triton" in sys.modules or not _has_llvm():
-        import_module("timm")
-        return
-    sys.modules["triton"] = None  # type: ignore[assignment]  # Python's way to say: not to be had
-    try:
-        import_module("timm")
-    finally:
-        del sys.modules["triton"]
-
-
-def _has_llvm() -> bool:
-    """Whether a library with LLVM is loaded; only Linux tells, and only there the two collide."""
-    return _MAPS.exists() and "llvm" in _MAPS.read_text(errors="replace").lower()
+    """Import torch; takes seconds, so call it on a worker thread."""
+    import_module("torch")

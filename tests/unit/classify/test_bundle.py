@@ -83,14 +83,22 @@ def test_broken_json_is_one_sentence(folder):
 @pytest.mark.parametrize("name", embedded_bundles())
 def test_an_embedded_bundle_is_whole_small_and_honest(name):
     bundle = load_bundle(name)
-    size = sum(len(bundle.read(member.file)) for member in bundle.spec.members)
-    assert size <= 30e6
-    assert len(bundle.spec.members) >= 3
+    assert sum(len(bundle.read(name)) for name, _ in bundle.spec.hashed()) <= 30e6
     # without these two, another laboratory's slides and unknown cells would pass for home
     assert bundle.spec.stain is not None
     assert bundle.spec.ood is not None
     for words in ("peripheral blood", "blasts", "plasma cells", "Not for diagnosis", "CC BY 4.0"):
         assert words in bundle.card
+
+
+def test_a_slide_keeps_its_colours_where_the_bundle_says_so_or_has_none_to_match():
+    spec = load_bundle("pbc-11").spec
+    matches = {
+        (match, stain is None): spec.model_copy(update={"match_stain": match, "stain": stain}).matches_stain
+        for match in (True, False)
+        for stain in (spec.stain, None)
+    }
+    assert [asked for asked, matched in matches.items() if matched] == [(True, False)]
 
 
 def test_pbc_11_is_embedded():

@@ -5,8 +5,8 @@ from hashlib import sha256
 import numpy as np
 import pytest
 import torch
-from conftest import MEAN, STD, make_bundle
 from safetensors.torch import load
+from toys import MEAN, STD, make_bundle
 
 from napari_deepheme.classify.bundle import Head, NetworkFacts, OutOfDistribution, load_bundle
 from napari_deepheme.classify.ensemble import Ensemble, _view

@@ -41,3 +41,16 @@ def test_the_file_of_a_bundle_gives_the_same_distances(cells):
     reference = OodReference.of(features, labels)
     again = OodReference.from_bytes(reference.to_bytes())
     np.testing.assert_array_equal(again.distance(features), reference.distance(features))
+
+
+def test_wide_features_are_judged_in_the_directions_in_which_cells_vary():
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 3], 400)
+    spread = np.repeat([1.0, 1e-3], [200, 400])
+    features = (rng.normal(0, spread, (1, 800, 600)) + 5 * (labels == 3)[:, None]).astype(np.float32)
+    reference = OodReference.of(features, labels)
+    assert reference.whitening.shape == (1, 600, 256)
+    assert np.median(reference.distance(features)) == pytest.approx(0.9, abs=0.15)
+    strange = features[:, :1].copy()
+    strange[..., 7] += 20
+    assert reference.distance(strange)[0] > 1.5 * reference.distance(features).max()

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_deepheme.errors import OptionError, TaxonomyError
@@ -40,6 +40,7 @@ def test_artefacts_are_reported_but_not_counted():
     assert table.loc["U1", "mean_entropy"] == 0.9
 
 
+@settings(deadline=None)
 @given(LABELS_23, st.sampled_from([Interval.WILSON, Interval.CLOPPER_PEARSON, Interval.GOODMAN]))
 def test_shares_sum_to_one_subtotals_to_theirs_and_every_cell_is_there(labels, interval):
     count = of(labels, options=CountOptions(interval=interval))
@@ -53,6 +54,7 @@ def test_shares_sum_to_one_subtotals_to_theirs_and_every_cell_is_there(labels, i
         assert sum(lineage.fraction for lineage in count.lineages) == pytest.approx(1)
 
 
+@settings(deadline=None)
 @given(LABELS_23, st.randoms(use_true_random=False))
 def test_the_order_of_the_cells_and_of_relabelling_does_not_matter(labels, random):
     before = of(labels).to_json()

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 from statsmodels.stats.proportion import multinomial_proportions_confint, proportion_confint
@@ -21,6 +21,7 @@ COUNTS = st.lists(st.integers(0, 300), min_size=2, max_size=20).filter(lambda co
 LEVELS = st.sampled_from([0.8, 0.9, 0.95, 0.99])
 
 
+@settings(deadline=None)
 @given(SHARES, LEVELS)
 def test_wilsons_interval_is_that_of_scipy_and_statsmodels(share, level):
     ours = np.array(wilson(*share, level))
@@ -31,6 +32,7 @@ def test_wilsons_interval_is_that_of_scipy_and_statsmodels(share, level):
     )
 
 
+@settings(deadline=None)
 @given(SHARES, LEVELS)
 def test_the_exact_interval_is_that_of_scipy_and_statsmodels(share, level):
     ours = np.array(clopper_pearson(*share, level))
@@ -39,6 +41,7 @@ def test_the_exact_interval_is_that_of_scipy_and_statsmodels(share, level):
     np.testing.assert_allclose(ours, proportion_confint(*share, 1 - level, method="beta"), rtol=0, atol=1e-9)
 
 
+@settings(deadline=None)
 @given(COUNTS, LEVELS)
 def test_goodmans_simultaneous_intervals_are_those_of_statsmodels(counts, level):
     low, high = share_intervals(counts, Interval.GOODMAN, level)
@@ -63,6 +66,7 @@ def test_without_cells_no_interval_is_claimed(interval):
     assert np.isnan(np.array(share_intervals([0, 0, 0], interval))).all()
 
 
+@settings(deadline=None)
 @given(COUNTS, st.sampled_from([Interval.WILSON, Interval.CLOPPER_PEARSON, Interval.GOODMAN]), LEVELS)
 def test_an_interval_holds_its_own_share_within_nought_and_one(counts, interval, level):
     low, high = share_intervals(counts, interval, level)
@@ -73,6 +77,7 @@ def test_an_interval_holds_its_own_share_within_nought_and_one(counts, interval,
     assert high.max() <= 1
 
 
+@settings(deadline=None)
 @given(st.integers(0, 400), st.integers(0, 400), st.sampled_from(list(RatioInterval)))
 def test_the_interval_of_a_ratio_holds_the_ratio(top, bottom, method):
     low, high = ratio_interval(top, bottom, method)
@@ -85,6 +90,7 @@ def test_the_interval_of_a_ratio_holds_the_ratio(top, bottom, method):
     assert ratio <= high + 1e-9
 
 
+@settings(deadline=None)
 @given(st.integers(1, 400), st.integers(1, 400))
 def test_turning_a_ratio_over_turns_its_interval_over(top, bottom):
     for method in (RatioInterval.SCORE, RatioInterval.LOG):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_deepheme.errors import OptionError
@@ -10,6 +10,7 @@ from napari_deepheme.stats.intervals import wilson
 from napari_deepheme.stats.planning import StopRule, cells_for, decide, half_width, mark, more_cells
 
 
+@settings(deadline=None)
 @given(st.integers(0, 500), st.integers(1, 2000))
 def test_the_half_width_is_that_of_wilsons_interval(count, n):
     low, high = wilson(min(count, n), n)
@@ -22,6 +23,7 @@ def test_the_half_width_is_that_of_wilsons_interval(count, n):
     assert 0 <= middle <= 1
 
 
+@settings(deadline=None)
 @given(st.floats(0, 1), st.floats(0.005, 0.3))
 def test_the_planned_number_of_cells_is_the_smallest_that_does(fraction, width):
     n = cells_for(fraction, width)

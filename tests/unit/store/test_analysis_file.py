@@ -4,6 +4,7 @@ import sqlite3
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from napari_deepheme.analysis.corrections import CorrectionKind
 from napari_deepheme.analysis.result import Memory, Notice, NoticeKind, UnitResult
 from napari_deepheme.cells import Cells, RawOutputs
 from napari_deepheme.errors import AnalysisFileError
+from napari_deepheme.export.files import read_cells_csv, write_csv
 from napari_deepheme.export.table import cells_table
 from napari_deepheme.stats.assessment import AssessmentOptions
 from napari_deepheme.store import open_analysis
@@ -68,12 +70,9 @@ def test_what_was_committed_is_there_before_the_file_is_closed(path, facts):
 
 
 def test_a_unit_is_there_whole_or_not_at_all(file, path):
-    broken = unit("field 3", 3)
-    short = RawOutputs(broken.raw.members[:, :2], broken.raw.distance[:2])
-    with pytest.raises(AnalysisFileError):
-        file.commit(UnitResult("field 3", broken.cells, short))
-    assert "field 3" not in file.done()
-    assert len(file.analysis().cells) == 9
+    whole = unit("field 3", 3)
+    with pytest.raises(ValueError, match="3 cells, outputs of 2"):
+        UnitResult("field 3", whole.cells, whole.raw.take(slice(0, 2)))
     with pytest.raises(AnalysisFileError):
         file.commit(unit("field 2", 2))  # it is there already
     assert len(file.analysis().cells) == 9
@@ -203,7 +202,7 @@ class TestFilesThatCannotBeUsed:
         with pytest.raises(AnalysisFileError, match="cannot be written"):
             create_analysis(tmp_path / "taken" / "a.deepheme.db", SIGNATURE)
 
-    def test_the_disk_is_full(self, file, path):
+    def test_the_disk_is_full(self, file):
         pages = file._connection.execute("PRAGMA page_count").fetchone()[0]
         file._connection.execute(f"PRAGMA max_page_count = {pages}")
         with pytest.raises(AnalysisFileError, match="disk is full"):
@@ -221,3 +220,22 @@ def test_given_cells_and_regions_come_back(path, facts):
     np.testing.assert_array_equal(read.options.cells.yx, cells.yx)
     assert [region.name for region in read.options.regions] == ["field 2", "field 1"]
     np.testing.assert_array_equal(read.regions[0].outline, facts.regions[0].outline)
+
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.mark.parametrize("golden", sorted(GOLDEN.glob("*.deepheme.db")), ids=lambda path: path.name)
+def test_files_of_every_format_are_read_for_ever(golden, tmp_path):
+    """Two units, a label, an addition, and a deletion that was undone; never written again."""
+    copy = tmp_path / golden.name
+    copy.write_bytes(golden.read_bytes())
+    with open_analysis(copy, write=True) as file:
+        analysis = file.analysis()
+        assert [c.kind.value for c in file.corrections()] == ["label", "add", "delete", "undo"]
+        file.undo()
+        assert len(file.corrections()) == 5
+    expected = golden.with_name(golden.name.replace(".deepheme.db", ".cells.csv"))
+    write_csv(cells_table(analysis), tmp_path / "cells.csv")
+    pd.testing.assert_frame_equal(read_cells_csv(tmp_path / "cells.csv"), read_cells_csv(expected), atol=1e-4)
+    assert {str(f.kind) for f in analysis.facts.fields} == {"good", "glass"}

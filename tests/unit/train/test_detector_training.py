@@ -10,7 +10,7 @@ from safetensors.torch import load, save_file
 
 from napari_deepheme import synth
 from napari_deepheme.datasets.fields import FIELD_MPP, read_fields, read_marks
-from napari_deepheme.detect.base import Detections
+from napari_deepheme.detect.base import Detections, DetectorCalibration
 from napari_deepheme.detect.bundle import load_detector
 from napari_deepheme.detect.heatmap import HeatmapDetector
 from napari_deepheme.detect.network import HeatmapNetwork
@@ -23,6 +23,7 @@ from napari_deepheme.train import detector_bundle, heatmap, scenes
 from napari_deepheme.train.detector import DetectorOptions, held_back, train_detector
 from napari_deepheme.train.heatmap import DetectorRecipe, detection_loss, learn
 from napari_deepheme.train.scenes import Scenes
+from napari_deepheme.train.state import read_state
 
 TINY = DetectorRecipe(architecture=Architecture(name="test_resnet"), width=8, steps=6, batch_size=2)
 
@@ -142,10 +143,10 @@ def test_what_is_found_in_an_unsure_part_is_not_held_against_the_detector(marks)
     class Everywhere:
         mpp = FIELD_MPP
 
-        def adapt(self, _images):
-            return self
+        def calibrate(self, _images):
+            return DetectorCalibration()
 
-        def detect(self, _images):
+        def detect(self, _images, _calibration):
             yx = np.array([[20.0, 20.0], [60.0, 60.0], [90.0, 90.0]])
             return [Detections(yx, np.full(3, 12.0, np.float32), np.ones(3, np.float32))]
 
@@ -198,7 +199,7 @@ def test_a_network_learns_what_easy_fields_show(marks, tmp_path, monkeypatch):
     fields = drain(read_fields(read_marks(marks, None)))
     recipe = replace(TINY, width=16, steps=40, batch_size=4, rate=0.02)
     drain(learn(fields, recipe, tmp_path, (0, Device.CPU)))
-    losses = torch.load(tmp_path / "state.pt", weights_only=True)["losses"]
+    losses = read_state(tmp_path / "state.pt", torch.device("cpu"))["losses"]
     assert len(losses) == 40
     assert np.mean(losses[-5:]) < 0.6 * np.mean(losses[:5])
 

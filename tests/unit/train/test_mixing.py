@@ -47,6 +47,21 @@ def test_glass_no_longer_tells_the_laboratory():
     assert (glass[:100] < 0.7).float().mean() > 0.2
 
 
+def test_painted_cells_of_home_lie_on_glass_of_many_colours():
+    cells = patches(n=80, away_from=40)
+    y, x = np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2
+    cells.images[:, np.hypot(y - 40, x) < 8] = (200, 120, 120)  # red cells that crops show
+    change = mixed(cells, painted=1.0) - mixed(cells)
+    assert change[:40, :, 20, 20].abs().amax(dim=1).gt(0.02).float().mean() > 0.9
+    assert change[:40, :, 20, 20].std(dim=0).min() > 0.03
+    assert not change[40:].any()
+
+
+def test_cells_without_red_cells_about_them_are_never_painted():
+    cells = patches(n=20, away_from=20)  # their red cells lie beyond the crop
+    assert torch.equal(mixed(cells, painted=1.0), mixed(cells))
+
+
 def test_tinted_cells_change_in_their_cytoplasm_alone():
     cells = patches(n=60, away_from=60)
     y, x = np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2

@@ -15,7 +15,7 @@ from napari_deepheme.analysis.options import AnalysisOptions
 from napari_deepheme.analysis.result import CellsReady
 from napari_deepheme.analysis.run import analyse
 from napari_deepheme.cells import Region
-from napari_deepheme.detect.stain import STAIN
+from napari_deepheme.detect.choose import STAIN
 from napari_deepheme.errors import AnalysisFileError, ScaleError, SlideError
 from napari_deepheme.export import cells_table
 from napari_deepheme.fields import Field, FieldKind

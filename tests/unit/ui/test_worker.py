@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from threading import Event
 
 import pytest
@@ -10,7 +9,6 @@ from qtpy.QtCore import QThreadPool
 
 from napari_deepheme.errors import JobError, SlideError
 from napari_deepheme.jobs import Progress
-from napari_deepheme.ui import torch_import
 from napari_deepheme.ui.worker import JobRun
 
 
@@ -65,18 +63,3 @@ def test_after_cancel_nothing_comes_and_the_job_is_closed(qtbot, closed):
     QThreadPool.globalInstance().waitForDone()
     qtbot.wait(50)
     assert heard == []
-
-
-def test_triton_is_left_out_where_it_would_crash(monkeypatch, tmp_path):
-    monkeypatch.delitem(sys.modules, "triton", raising=False)
-    seen = []
-    monkeypatch.setattr(
-        torch_import, "import_module", lambda name: seen.append(sys.modules.get("triton", "free"))
-    )
-    maps = tmp_path / "maps"
-    monkeypatch.setattr(torch_import, "_MAPS", maps)
-    for text in ("/usr/lib/libGL.so", "/usr/lib/libLLVM-15.so.1"):
-        maps.write_text(text)
-        torch_import.import_torch()
-    assert seen == ["free", None]
-    assert "triton" not in sys.modules

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from base64 import b64encode
-from collections.abc import Callable, Sequence
-from io import BytesIO
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from napari_deepheme.errors import OutputError
+from napari_deepheme.report.parts import data_url, drawn, page, shown, shown_interval, write_file
 from napari_deepheme.stats.evaluation import Evaluation
-
-RESEARCH_USE = "Research use only. Not for diagnosis."
 
 _HEADLINE = {
     "accuracy": "Accuracy",
@@ -52,22 +46,13 @@ def write_report(evaluation: Evaluation, path: Path) -> None:
     OutputError
         The file cannot be written.
     """
-    page = render(evaluation)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(page, encoding="utf-8")
-    except OSError as err:
-        raise OutputError(
-            f"{path} cannot be written ({err.strerror or err}); choose another file, or free some space."
-        ) from err
+    write_file(render(evaluation).encode("utf-8"), path)
 
 
 def render(evaluation: Evaluation) -> str:
     """The page as text."""
-    folder = FileSystemLoader(Path(__file__).parent)
-    environment = Environment(loader=folder, autoescape=True, undefined=StrictUndefined)
-    environment.filters |= {"shown": shown, "interval": shown_interval}
-    return environment.get_template("report.html.j2").render(
+    return page(
+        "evaluation.html.j2",
         evaluation=evaluation,
         headline=headline(evaluation),
         classes=_class_rows(evaluation),
@@ -75,20 +60,7 @@ def render(evaluation: Evaluation) -> str:
         ensemble=[evaluation.scores[name] for name in _MEMBERS],
         member_columns=[_HEADLINE[name] for name in _MEMBERS],
         figures=_figures(evaluation),
-        research_use=RESEARCH_USE,
     )
-
-
-def shown(value: float) -> str:
-    """Three decimals, a dash for what could not be measured."""
-    return f"{value:.3f}" if math.isfinite(value) else "–"
-
-
-def shown_interval(interval: Sequence[float] | None) -> str:
-    """Low–high, empty without an interval."""
-    if interval is None or not all(math.isfinite(bound) for bound in interval):
-        return ""
-    return f"{interval[0]:.3f}–{interval[1]:.3f}"
 
 
 def _class_rows(evaluation: Evaluation) -> list[dict[str, object]]:
@@ -118,18 +90,13 @@ def _figures(evaluation: Evaluation) -> list[tuple[str, str]]:
         ("Reliability: confidence against accuracy, area by number of cells", (4.2, 4.2), _reliability),
         ("Risk–coverage: error among the most confident share of the cells", (4.8, 4.2), _risk_coverage),
     ]
-    return [(caption, _drawn(size, draw, evaluation)) for caption, size, draw in drawings]
+    return [
+        (caption, data_url(drawn(size, partial(_draw, draw, evaluation)))) for caption, size, draw in drawings
+    ]
 
 
-def _drawn(
-    size: tuple[float, float], draw: Callable[[Axes, Evaluation], None], evaluation: Evaluation
-) -> str:
-    # a Figure of its own, not pyplot's: no window system, nothing left open
-    figure = Figure(figsize=size, layout="constrained")
-    draw(figure.subplots(), evaluation)
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    return "data:image/png;base64," + b64encode(buffer.getvalue()).decode("ascii")
+def _draw(draw: Callable[[Axes, Evaluation], None], evaluation: Evaluation, axes: Axes) -> None:
+    draw(axes, evaluation)
 
 
 def _confusion(axes: Axes, evaluation: Evaluation) -> None:

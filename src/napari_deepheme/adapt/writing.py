@@ -1,0 +1,185 @@
+"""An adapted model as an ordinary bundle that names its parent."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+
+import jinja2
+import numpy as np
+import tomli_w
+import torch
+from safetensors.torch import load
+
+from napari_deepheme.adapt.adapting import AdaptOptions, Learned
+from napari_deepheme.adapt.choice import KEPT
+from napari_deepheme.adapt.figures import TITLES
+from napari_deepheme.adapt.head import LastLayer
+from napari_deepheme.adapt.networks import last_layer_name
+from napari_deepheme.classify.bundle import Bundle, BundleSpec, NetworkFacts, load_bundle
+from napari_deepheme.classify.ensemble import Ensemble
+from napari_deepheme.classify.making import (
+    Calibration,
+    Promises,
+    calibrate,
+    ood_entry,
+    packed,
+    tested,
+    unpacked,
+)
+from napari_deepheme.models.bundle import CARD_FILE, Parent, Training, named_members, save_bundle
+from napari_deepheme.models.device import Precision
+
+RECORD_FILE = "adaptation.toml"
+_BF16_CELLS, _SAME_CALLS = 128, 0.99
+
+
+def write_adapted(parent: Bundle, learned: Learned, options: AdaptOptions) -> Bundle:
+    """Write what was learned, its calibration and card; :class:`Learned` says what was chosen."""
+    spec = parent.spec
+    taxonomy = learned.classes.taxonomy
+    name = last_layer_name(parent)
+    weights = [
+        _with_layer(parent.read(member.file), name, layer)
+        for member, layer in zip(spec.members, learned.layers, strict=True)
+    ]
+    facts = NetworkFacts.of(spec)
+    networks = [unpacked(spec.architecture, len(taxonomy.classes), content) for content in weights]
+    ensemble = Ensemble.from_networks(networks, facts, options.device)
+    contents, members = named_members(weights)
+    calibration = _calibration(learned, spec)
+    image, self_test = tested(ensemble, calibration.temperature)
+    ood = None
+    if learned.reference is not None:
+        entry, ood = ood_entry(learned.reference, learned.farthest)
+        contents |= entry
+    made = BundleSpec(
+        name=options.out.name,
+        version="1",
+        parent=Parent(name=spec.name, version=spec.version, members=tuple(m.sha256 for m in spec.members)),
+        architecture=spec.architecture,
+        head=spec.head,
+        input_px=spec.input_px,
+        mpp=spec.mpp,
+        mean=spec.mean,
+        std=spec.std,
+        stain=spec.stain,
+        match_stain=learned.outcome.matched,
+        views=spec.views,
+        bf16=spec.bf16 and _same_calls(ensemble, networks, learned),
+        class_prior=_prior(learned, spec),
+        taxonomy=taxonomy,
+        members=members,
+        temperature=calibration.temperature,
+        review=calibration.review,
+        conformal=calibration.conformal,
+        ood=ood,
+        training=_training(learned, spec),
+        licence=spec.licence,
+        self_test=self_test,
+    )
+    record = {RECORD_FILE: _record(learned, made, options).encode()}
+    card = {CARD_FILE: _card(learned, made).encode()}
+    partial = options.out.with_name(f"{options.out.name}.partial")
+    save_bundle(partial, made, contents | image | record | card)
+    if options.out.exists():
+        options.out.rmdir()
+    partial.replace(options.out)
+    return load_bundle(options.out)
+
+
+def _with_layer(content: bytes, name: str, layer: LastLayer) -> bytes:
+    weights = load(content)
+    changed = {
+        f"{name}.weight": torch.from_numpy(layer.weight).float(),
+        f"{name}.bias": torch.from_numpy(layer.bias).float(),
+    }
+    return packed(weights | changed)
+
+
+def _calibration(learned: Learned, spec: BundleSpec) -> Calibration:
+    """Thresholds from the cells left out in turn; the temperature is the one they were judged at."""
+    promises = Promises(spec.review.risk, spec.review.confidence, spec.conformal.coverage)
+    return calibrate(
+        learned.outcome.members, learned.classes.labels, promises, temperature=learned.outcome.temperature
+    )
+
+
+def _prior(learned: Learned, spec: BundleSpec) -> tuple[float, ...] | None:
+    """The parent's, and for each new class as much as its classes have on average."""
+    if spec.class_prior is None:
+        return None
+    known = np.array(spec.class_prior)
+    shares = np.concatenate([known, np.full(len(learned.classes.new), known.mean())])
+    return tuple((shares / shares.sum()).tolist())
+
+
+def _same_calls(ensemble: Ensemble, networks: list[torch.nn.Module], learned: Learned) -> bool:
+    """Whether some of the labelled cells are called the same in bfloat16."""
+    chosen = np.linspace(0, len(learned.cells) - 1, min(len(learned.cells), _BF16_CELLS)).astype(int)
+    crops = learned.cells.crops[chosen]
+    rough = Ensemble.from_networks(networks, ensemble.facts, precision=Precision.BF16)
+    calls = [each.outputs(crops)[0].mean(axis=0).argmax(axis=1) for each in (ensemble, rough)]
+    return bool((calls[0] == calls[1]).mean() >= _SAME_CALLS)
+
+
+def _training(learned: Learned, spec: BundleSpec) -> Training:
+    cells, groups = learned.cells, len(np.unique(learned.groups))
+    return Training(
+        data=f"{len(cells)} cells labelled by a laboratory; before that, {spec.name} {spec.version}: "
+        f"{spec.training.data}",
+        licence=spec.training.licence,
+        split=f"cross-validation by {cells.grouping} ({groups})",
+        metrics={"cells": float(len(cells))}
+        | {name: figure.value for name, figure in learned.after.items()}
+        | {f"{name} before": figure.value for name, figure in learned.before.items()},
+    )
+
+
+def _record(learned: Learned, made: BundleSpec, options: AdaptOptions) -> str:
+    cells = learned.cells
+    names = "\n".join(f"{Path(n).name} {label}" for n, label in zip(cells.names, cells.labels, strict=True))
+    strength = learned.outcome.strength
+    return tomli_w.dumps(
+        {
+            "napari_deepheme": version("napari-deepheme"),
+            "torch": torch.__version__,
+            "seed": options.seed,
+            "parent": {"name": made.parent.name, "version": made.parent.version} if made.parent else {},
+            "cells": {"n": len(cells), "sha256": sha256(names.encode()).hexdigest()},
+            "labels": {code: n for code, n in learned.classes.counts.items() if n},
+            "cross_validation": {"by": str(cells.grouping), "groups": len(np.unique(learned.groups))},
+            "chosen": {
+                "last_layer": "the parent's" if strength == KEPT else "new",
+                "strength": "none" if strength == KEPT else strength,
+                "stain_matched": learned.outcome.matched,
+                "temperature": learned.outcome.temperature,
+            },
+        }
+    )
+
+
+def _card(learned: Learned, made: BundleSpec) -> str:
+    template = (files(__package__) / "card.md.j2").read_text(encoding="utf-8")
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, autoescape=False)
+    labels = learned.classes.labels
+    groups = [len(np.unique(learned.groups[labels == k])) for k in range(len(made.taxonomy.classes))]
+    called = learned.outcome.called
+    recall = [
+        float((called == labels)[labels == k].mean()) if (labels == k).any() else None
+        for k in range(len(groups))
+    ]
+    return environment.from_string(template).render(
+        spec=made,
+        learned=learned,
+        counts=learned.classes.counts,
+        groups=groups,
+        total_groups=len(np.unique(learned.groups)),
+        recall=recall,
+        new={each.code for each in learned.classes.new},
+        figures=TITLES,
+        kept=learned.outcome.strength == KEPT,
+        few=len(labels) < 200,
+    )

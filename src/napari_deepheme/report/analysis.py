@@ -1,0 +1,187 @@
+"""The report of a slide from its analysis, and the slide itself where it is there."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict
+from datetime import datetime
+from importlib.metadata import version
+
+import numpy as np
+
+from napari_deepheme.analysis.corrections import holding
+from napari_deepheme.analysis.result import Analysis
+from napari_deepheme.export.table import differential_of
+from napari_deepheme.report.slide import Correction, Crop, GalleryRow, Overview, ReviewState, SlideReport
+from napari_deepheme.slide.reader import Slide
+from napari_deepheme.slide.tiles import crops
+from napari_deepheme.stats.assessment import Assessment, calibrated
+from napari_deepheme.stats.calibration_set import CalibrationSet
+from napari_deepheme.stats.clustering import FieldVariation, field_variation
+from napari_deepheme.stats.exchangeability import Exchangeability, exchangeability
+from napari_deepheme.stats.quantify import Method, Quantification, QuantifyOptions, quantify
+from napari_deepheme.stats.references import beside, embedded_references, reference_set
+from napari_deepheme.stats.risk import Promise, accepted_accuracy, changed_by_review, promise_in_words
+
+_SHOWN = 6  # cells of each kind in a row of the gallery
+_OVERVIEW_PX = 1400
+_METHODS = (Method.ACC, Method.PACC, Method.EM)
+
+
+def slide_report(
+    analysis: Analysis, slide: Slide | None, calibration: CalibrationSet | None, card: str = ""
+) -> SlideReport:
+    """All that a report tells of an analysis.
+
+    Parameters
+    ----------
+    analysis : Analysis
+    slide : Slide, optional
+        For the overview and the gallery; left out where the slide is not at hand.
+    calibration : CalibrationSet, optional
+        The calibration cells of the model; without them nothing is promised of this slide.
+    card : str
+        The model card.
+    """
+    counting = analysis.counting()
+    assessed, count = counting.assessed(), differential_of(analysis)
+    taxonomy, facts = analysis.taxonomy, analysis.facts
+    like_ours, corrected = _beside_calibration(counting, calibration)
+    review = facts.bundle.review
+    promise = Promise(review.threshold, review.risk, review.confidence)
+    return SlideReport(
+        slide=facts.slide.path.name,
+        created=datetime.now().astimezone().isoformat(sep=" ", timespec="minutes"),
+        taxonomy=taxonomy,
+        differential=count,
+        review=ReviewState(
+            assessed.trained_entropy,
+            promise,
+            accepted_accuracy(assessed.trained_entropy, calibration, promise),
+            promise_in_words(promise, like_ours),
+            _changed(counting, assessed),
+        ),
+        exchangeability=like_ours,
+        corrected=corrected,
+        references={
+            reference.source: beside(count, reference, taxonomy)
+            for reference in map(reference_set, embedded_references())
+        },
+        overview=None if slide is None else _overview(analysis, slide),
+        gallery=() if slide is None else _gallery(counting, assessed, slide),
+        variation=_variation(counting, assessed),
+        corrections=_corrections(analysis),
+        notices=tuple(notice.text for notice in analysis.notices),
+        facts=_tables(analysis),
+        card=card,
+    )
+
+
+def _beside_calibration(
+    counting: Analysis, calibration: CalibrationSet | None
+) -> tuple[Exchangeability, tuple[Quantification, ...]]:
+    """Whether the cells are like the calibration cells, and shares corrected by these."""
+    model = counting.facts.bundle.calibration
+    probabilities = calibrated(counting.raw, model)
+    counted = np.array([cell_class.counted for cell_class in model.taxonomy.classes])
+    like_ours = exchangeability(probabilities, counting.raw.distance, calibration, counted)
+    if calibration is None or len(counting.taxonomy.codes) != len(model.taxonomy.codes):
+        return like_ours, ()
+    options = QuantifyOptions(model.taxonomy.codes, counted)
+    return like_ours, tuple(quantify(probabilities, calibration, method, options) for method in _METHODS)
+
+
+def _changed(counting: Analysis, assessed: Assessment) -> dict[tuple[str, str], int]:
+    """Cells that people gave another label, by (the model's, theirs)."""
+    codes, labels = counting.facts.bundle.taxonomy.codes, dict[int, str]()
+    for each in holding(counting.corrections):
+        if each.label:
+            labels[each.cell] = each.label
+    called = dict(zip(counting.ids.tolist(), assessed.call.tolist(), strict=True))
+    known = [cell for cell in labels if cell in called and cell > 0]
+    before, after = [codes[called[cell]] for cell in known], [labels[cell] for cell in known]
+    return dict(changed_by_review(before, after))
+
+
+def _overview(analysis: Analysis, slide: Slide) -> Overview:
+    pixels, downsample = slide.overview(_OVERVIEW_PX)
+    outlines = tuple((region.outline + 0.5) / downsample - 0.5 for region in analysis.regions)
+    return Overview(pixels, outlines)
+
+
+def _gallery(counting: Analysis, assessed: Assessment, slide: Slide) -> tuple[GalleryRow, ...]:
+    """Of each class the cells the model is surest of, and those it doubts most."""
+    spec, rows = counting.facts.bundle, []
+    for k, cell_class in enumerate(spec.taxonomy.classes):
+        own = np.flatnonzero((assessed.call == k) & (counting.ids > 0))
+        if not len(own):
+            continue
+        order = own[np.argsort(assessed.entropy[own], kind="stable")]
+        doubtful = [i for i in order[::-1] if assessed.review[i]][:_SHOWN]
+        typical = [i for i in order if i not in doubtful][:_SHOWN]
+        rows.append(
+            GalleryRow(
+                cell_class,
+                *(_crops(counting, assessed, np.array(some, np.intp), slide) for some in (typical, doubtful)),
+            )
+        )
+    return tuple(rows)
+
+
+def _crops(
+    counting: Analysis, assessed: Assessment, some: np.ndarray[tuple[int], np.dtype[np.intp]], slide: Slide
+) -> tuple[Crop, ...]:
+    spec = counting.facts.bundle
+    pixels = crops(slide, counting.cells.yx[some], spec.input_px, spec.mpp)
+    codes = spec.taxonomy.codes
+    captions = [
+        f"{counting.ids[i]} · {codes[assessed.call[i]]} {assessed.confidence[i]:.2f}" for i in some.tolist()
+    ]
+    return tuple(Crop(crop, caption) for crop, caption in zip(pixels, captions, strict=True))
+
+
+def _variation(counting: Analysis, assessed: Assessment) -> FieldVariation | None:
+    """How the fields differ, where fields were counted."""
+    if not counting.facts.fields or not len(counting.ids):
+        return None
+    regions = counting.cells.region
+    counts = np.zeros((int(regions.max()) + 1, len(counting.facts.bundle.taxonomy.codes)))
+    np.add.at(counts, (regions, assessed.call), 1)
+    return field_variation(counts)
+
+
+def _corrections(analysis: Analysis) -> tuple[Correction, ...]:
+    return tuple(
+        Correction(each.when, each.who, f"cell {each.cell}: {each.kind} {each.label}".strip())
+        for each in holding(analysis.corrections)
+    )
+
+
+def _tables(analysis: Analysis) -> dict[str, dict[str, str]]:
+    """Names and values by heading."""
+    facts, options = analysis.facts, analysis.facts.options
+    failed = Counter(bool(failure) for failure in analysis.units.values())
+    mpp = facts.slide.mpp
+    return {
+        "Slide": {
+            "file": str(facts.slide.path),
+            "format": facts.slide.format,
+            "size": f"{facts.slide.shape[1]} × {facts.slide.shape[0]} px",
+            "µm/px": "unknown" if mpp is None else f"{mpp[0]:g} ({facts.slide.mpp_source})",
+        },
+        "Model": {
+            "name": f"{facts.bundle.name} {facts.bundle.version}",
+            "members": str(len(facts.bundle.members)),
+            "weights (SHA-256)": ", ".join(member.sha256[:12] for member in facts.bundle.members),
+            "detector": facts.detector or "cells were given",
+        },
+        "Options": {
+            "target": f"{options.target_cells} cells" if options.target_cells else "every cell",
+            "parts of the slide": f"{len(analysis.units)}, {failed[True]} of them unreadable",
+            "detection threshold": f"{facts.detection_threshold():.2f}"
+            f" ({'crowded' if facts.calibration.crowded else 'film'})",
+            **{name.replace("_", " "): str(value) for name, value in asdict(options.assessment).items()},
+            "stain matched": "yes" if facts.calibration.stain is not None else "no",
+        },
+        "Versions": {name: version(name) for name in ("napari-deepheme", "torch", "numpy")},
+    }

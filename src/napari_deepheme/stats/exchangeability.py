@@ -1,0 +1,191 @@
+"""Is this slide one of ours? Its cells against the cells the model was calibrated on.
+
+Every promise fitted on the calibration cells (review threshold, conformal sets, corrected shares) holds for
+cells exchangeable with them, and silently for no others. So this is asked before anything is counted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import entr
+from scipy.stats import rankdata
+
+from napari_deepheme.stats.calibration_set import CalibrationSet
+from napari_deepheme.stats.intervals import Floats
+
+ALARM, SURE = 0.03, 0.001
+"""p-values at which a slide is no longer green, and at which it may be red. The first leaves room below 5 %
+of false alarms, for the mix of classes called the same differs a little from slide to slide."""
+FAR = 0.10
+"""How much the chance that a cell of the slide ranks above a calibration cell called the same departs from
+one half, for a sure difference to be a large one."""
+FEWEST = 20
+"""Counted cells of the slide below which no alarm means nothing."""
+
+
+class Verdict(StrEnum):
+    """Whether promises made on the calibration cells hold: they do, they may not, they do not; or unknown."""
+
+    GREEN = "green"
+    AMBER = "amber"
+    RED = "red"
+    UNKNOWN = "unknown"
+
+
+_ADVICE = {
+    Verdict.GREEN: "Cells look like those the model was calibrated on: its intervals and thresholds hold.",
+    Verdict.AMBER: (
+        "Cells differ a little from those the model was calibrated on: audit about 50 cells before you rely "
+        "on corrected shares or on the review threshold."
+    ),
+    Verdict.RED: (
+        "Cells do not look like those the model was calibrated on: its review threshold and corrected shares "
+        "promise nothing here. Adapt the model to this laboratory, audit cells of this slide, or take "
+        "another model."
+    ),
+    Verdict.UNKNOWN: (
+        "Too few counted cells, or a model without calibration cells: whether its promises hold here is not "
+        "known. Audit cells of this slide before you rely on them."
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Exchangeability:
+    """Outcome of the test.
+
+    Attributes
+    ----------
+    verdict : Verdict
+    p : float
+        Chance of so large a difference between exchangeable cells; nan where it is unknown.
+    distance, entropy : float
+        Chance that a cell of the slide lies further out, or is less surely called, than a calibration cell
+        called the same; 0.5 for no difference, nan where it is unknown.
+    n, n_calibration : int
+        Cells compared.
+    """
+
+    verdict: Verdict
+    p: float
+    distance: float
+    entropy: float
+    n: int
+    n_calibration: int
+
+    @property
+    def holds(self) -> bool:
+        """Whether promises made on the calibration cells may be stated."""
+        return self.verdict is Verdict.GREEN
+
+    @property
+    def advice(self) -> str:
+        """What it means and what to do, in a sentence or two."""
+        return _ADVICE[self.verdict]
+
+
+def exchangeability(
+    probabilities: NDArray[np.floating],
+    distance: NDArray[np.floating],
+    calibration: CalibrationSet | None,
+    counted: NDArray[np.bool_] | None = None,
+    permutations: int = 1999,
+    seed: int = 0,
+) -> Exchangeability:
+    """Test whether a slide's cells look like the calibration cells called the same.
+
+    Distances and entropies are ranked within each called class, for classes look different and every slide
+    has its own mix of them (van Elteren 1960, Bull Inst Int Stat 37:351); the larger departure of the two
+    standardised rank sums is compared with that of random exchanges within the classes (Westfall & Young
+    1993, for two statistics at once). Two-sided: cells the model is surer of than of real ones, such as
+    rendered cells it learned from, are no more ours than those it is unsure of.
+
+    Parameters
+    ----------
+    probabilities : ndarray, shape (n, k)
+        Of the slide's cells, before any class prior of the slide.
+    distance : ndarray, shape (n,)
+        Out-of-distribution distance; nan where the model knows none.
+    calibration : CalibrationSet or None
+        None where the model carries none.
+    counted : ndarray of bool, shape (k,), optional
+        Classes that are counted; of artefacts and the like it is no news that they resemble no cell.
+    permutations, seed : int
+    """
+    if calibration is None:
+        return Exchangeability(Verdict.UNKNOWN, np.nan, np.nan, np.nan, len(distance), 0)
+    kept = np.ones(probabilities.shape[1], bool) if counted is None else counted
+    strata = _strata(probabilities, distance, calibration, kept)
+    n, held = (sum(getattr(each, name) for each in strata) for name in ("n", "n_calibration"))
+    if n == 0 or held == 0:
+        return Exchangeability(Verdict.UNKNOWN, np.nan, np.nan, np.nan, n, held)
+    rng = np.random.default_rng(seed)
+    observed = np.sum([each.statistic() for each in strata], axis=0)
+    exchanged = np.sum([each.exchanged(permutations, rng) for each in strata], axis=0)
+    spread = exchanged.std(axis=0)
+    usable = spread > 0
+    centre, spread = exchanged.mean(axis=0)[usable], spread[usable]
+    most = np.abs((exchanged[:, usable] - centre) / spread).max(axis=1, initial=0.0)
+    departure = np.abs((observed[usable] - centre) / spread).max(initial=0.0)
+    p = (1 + (most >= departure - 1e-9).sum()) / (1 + permutations)
+    pairs = sum(each.n * each.n_calibration for each in strata)
+    far, unsure = np.sum([each.wins() for each in strata], axis=0) / pairs
+    largest = float(np.nanmax(np.abs(np.array([far, unsure]) - 0.5)))
+    return Exchangeability(_verdict(float(p), largest, n), float(p), float(far), float(unsure), n, held)
+
+
+def _verdict(p: float, effect: float, n: int) -> Verdict:
+    if p > ALARM:
+        return Verdict.GREEN if n >= FEWEST else Verdict.UNKNOWN
+    return Verdict.RED if p <= SURE and effect >= FAR else Verdict.AMBER
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Stratum:
+    """Cells called one class: ranks (n + n_calibration, 2) of distance and entropy, the slide's first."""
+
+    ranks: Floats
+    n: int
+
+    @property
+    def n_calibration(self) -> int:
+        return len(self.ranks) - self.n
+
+    def statistic(self) -> Floats:
+        return np.asarray(self.ranks[: self.n].sum(axis=0) / (len(self.ranks) + 1))
+
+    def wins(self) -> Floats:
+        """Pairs of a slide's and a calibration cell in which the slide's ranks higher, ties half."""
+        wins: Floats = self.ranks[: self.n].sum(axis=0) - self.n * (self.n + 1) / 2
+        return wins
+
+    def exchanged(self, times: int, rng: np.random.Generator) -> Floats:
+        """Statistic (times, 2) with the slide's cells drawn at random from all."""
+        total = len(self.ranks)
+        marks = np.zeros((times, total))
+        marks[:, : self.n] = 1.0 / (total + 1)
+        return np.asarray(rng.permuted(marks, axis=1) @ np.nan_to_num(self.ranks))
+
+
+def _strata(
+    probabilities: NDArray[np.floating],
+    distance: NDArray[np.floating],
+    calibration: CalibrationSet,
+    counted: NDArray[np.bool_],
+) -> list[_Stratum]:
+    entropy = entr(probabilities.astype(np.float64)).sum(axis=1)
+    ours = np.column_stack([distance.astype(np.float64), entropy])
+    theirs = np.column_stack([calibration.distance.astype(np.float64), calibration.entropy])
+    calls, known = probabilities.argmax(axis=1), calibration.calls
+    strata = []
+    for i in np.flatnonzero(counted):
+        mine, reference = ours[calls == i], theirs[known == i]
+        if len(mine) and len(reference):
+            # nan, a distance the model does not know, ranks as nan throughout
+            ranks = rankdata(np.concatenate([mine, reference]), axis=0, nan_policy="propagate")
+            strata.append(_Stratum(ranks, len(mine)))
+    return strata

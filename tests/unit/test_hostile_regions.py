@@ -1,0 +1,86 @@
+"""Regions that could only give an empty count, or end in a traceback, are refused in a sentence."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+import pytest
+
+from napari_deepheme.errors import OptionError
+from napari_deepheme.given import check_on_slide, read_cells, read_regions
+
+SQUARE = {"type": "Polygon", "coordinates": [[[100, 100], [300, 100], [300, 300], [100, 300], [100, 100]]]}
+
+
+def written(tmp_path, geometry, **properties):
+    path = tmp_path / "a.geojson"
+    path.write_text(json.dumps({"type": "Feature", "properties": properties, "geometry": geometry}))
+    return path
+
+
+def moved(by: float, scale: float = 1.0):
+    ring = [[x * scale + by, y * scale + by] for x, y in SQUARE["coordinates"][0]]
+    return {"type": "Polygon", "coordinates": [ring]}
+
+
+def test_a_region_off_the_slide_is_refused(tmp_path):
+    for by in (-1000, 5000):
+        path = written(tmp_path, moved(by))
+        with pytest.raises(OptionError, match=r"region 1 lies off the slide .*the slide has 800 × 700 px"):
+            check_on_slide(read_regions(path), (700, 800), path)
+    path = written(tmp_path, moved(500))
+    check_on_slide(read_regions(path), (700, 800), path)
+
+
+def test_latitude_and_longitude_are_refused(tmp_path):
+    path = written(tmp_path, moved(0, scale=0.01))
+    with pytest.raises(OptionError, match="not µm or degrees"):
+        check_on_slide(read_regions(path), (700, 800), path)
+    document = {"type": "FeatureCollection", "crs": {"type": "name"}, "features": [{"geometry": SQUARE}]}
+    path.write_text(json.dumps(document))
+    with pytest.raises(OptionError, match="of a map"):
+        read_regions(path)
+
+
+def test_corners_on_a_line_enclose_nothing(tmp_path):
+    line = {"type": "Polygon", "coordinates": [[[0, 0], [100, 100], [200, 200], [0, 0]]]}
+    with pytest.raises(OptionError, match="encloses nothing"):
+        read_regions(written(tmp_path, line))
+
+
+def test_what_is_in_a_collection_counts_too(tmp_path):
+    both = {
+        "type": "GeometryCollection",
+        "geometries": [SQUARE, {"type": "GeometryCollection", "geometries": [moved(400)]}],
+    }
+    assert len(read_regions(written(tmp_path, both, name="ring"))) == 2
+    for wrong in (None, 5, [5]):
+        with pytest.raises(OptionError):
+            read_regions(written(tmp_path, {"type": "GeometryCollection", "geometries": wrong}))
+
+
+def test_numbers_of_hundreds_of_digits_are_one_sentence(tmp_path):
+    path = tmp_path / "a.geojson"
+    path.write_text(json.dumps({"geometry": SQUARE}).replace("300", "3" * 400))
+    with pytest.raises(OptionError, match="finite numbers"):
+        read_regions(path)
+    point = {"geometry": {"type": "Point", "coordinates": [5, 5]}, "properties": {"score": 10**400}}
+    path.write_text(json.dumps(point))
+    with pytest.raises(OptionError, match="score"):
+        read_cells(path, None)
+
+
+def test_names_can_be_shown_and_written(tmp_path):
+    path = written(tmp_path, SQUARE, name="a\ud800\x1b[31m\nb" + "c" * 1000)
+    name = read_regions(path)[0].name
+    assert name.startswith("a\ufffd\ufffd[31m b")
+    assert len(name) <= 200
+    name.encode("utf-8")
+
+
+def test_a_bomb_is_not_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_deepheme.given.geojson.MAX_BYTES", 10**6)
+    (tmp_path / "a.geojson.gz").write_bytes(gzip.compress(b" " * 10**7))
+    with pytest.raises(OptionError, match="unpacks to more than"):
+        read_regions(tmp_path / "a.geojson.gz")

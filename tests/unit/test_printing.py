@@ -1,0 +1,44 @@
+"""Text of files is printed as text, on whatever terminal."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import pytest
+from rich.console import Console
+
+from napari_deepheme.cli import printing
+
+FRIENDLY = "a[red]b.tif [/bold] \x1b[2J\x07 µ"
+
+
+@pytest.fixture
+def printed(monkeypatch):
+    out = io.StringIO()
+    for name in ("OUT", "ERR"):
+        monkeypatch.setattr(printing, name, Console(file=out, width=200, color_system=None))
+    return out
+
+
+def test_markup_and_control_codes_of_a_file_are_text(printed):
+    printing.print_line(FRIENDLY)
+    printing.print_facts({"name": FRIENDLY, "warnings": [FRIENDLY]})
+    printing.print_scores([(FRIENDLY, "1", "2")])
+    printing.print_warning(FRIENDLY)
+    text = printed.getvalue()
+    assert text.count("a[red]b.tif [/bold] \ufffd[2J\ufffd µ") == 5
+    assert "\x1b" not in text
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_a_terminal_that_lacks_a_character_does_not_end_the_run(monkeypatch, encoding):
+    """A redirect on Windows holds cp1252, LANG=C is ASCII; the table of a differential has ● and –."""
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", stream)
+    monkeypatch.setattr(printing, "OUT", Console(width=80))
+    printing.use_plain_streams()
+    printing.print_facts({"a": "● – µ é"})
+    printing.print_line("● done")
+    stream.flush()
+    assert b"? done" in stream.buffer.getvalue()
