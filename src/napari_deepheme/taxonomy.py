@@ -1,7 +1,8 @@
 """Cell classes: codes, names, lineages, colours, what a differential counts.
 
 Codes and counting roles follow DeepHeme (bioRxiv 2023.02.20.528987, Table 1) and ICSH 2008
-(Lee et al., Int J Lab Hematol 30:349). Hue tells the lineage, lightness the maturation.
+(Lee et al., Int J Lab Hematol 30:349). Hue tells the lineage, lightness the maturation;
+``scripts/choose_palette.py`` chooses the colours so that lineages stay apart for colour-blind people too.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import groupby
 from pathlib import Path
@@ -129,34 +130,34 @@ _G, _L, _E, _O = Lineage.GRANULOCYTIC, Lineage.LYMPHOID, Lineage.ERYTHROID, Line
 DEEPHEME_23 = Taxonomy(
     "deepheme-23",
     (
-        CellClass("B1", "Mast cell", Lineage.BASOPHILIC, "#7a5195"),
-        CellClass("B2", "Basophil", Lineage.BASOPHILIC, "#b07cc6", aliases=("BA", "BAS")),
-        CellClass("E1", "Immature eosinophil", Lineage.EOSINOPHILIC, "#b3541e", aliases=("E0",)),
-        CellClass("E4", "Eosinophil", Lineage.EOSINOPHILIC, "#f28e2b", aliases=("EO",)),
-        CellClass("ER1", "Pronormoblast", _E, "#7f0000", aliases=("PEB",)),
-        CellClass("ER2", "Basophilic normoblast", _E, "#b3000f"),
-        CellClass("ER3", "Polychromatophilic normoblast", _E, "#dd3f4e"),
-        CellClass("ER4", "Orthochromic normoblast", _E, "#f58a8f"),
-        CellClass("ER5", "Polychromatophilic erythrocyte", _E, "#f7b6b9", counted=False),
-        CellClass("ER6", "Erythrocyte", _E, "#fbdcdd", counted=False),
-        CellClass("L2", "Lymphocyte", _L, "#2ca02c", aliases=("LY", "LYT")),
-        CellClass("L4", "Plasma cell", Lineage.PLASMA, "#9acd32", aliases=("PLM",)),
-        CellClass("M1", "Blast", _G, "#0b1f52", aliases=("BLA",)),
-        CellClass("M2", "Promyelocyte", _G, "#1f3f8f", aliases=("PMY", "PMO")),
-        CellClass("M3", "Myelocyte", _G, "#2f66c4", aliases=("MY", "MYB")),
-        CellClass("M4", "Metamyelocyte", _G, "#4f90e0", aliases=("MMY", "MMZ")),
-        CellClass("M5", "Band neutrophil", _G, "#7fb6f0", aliases=("BNE", "NGB")),
-        CellClass("M6", "Segmented neutrophil", _G, "#b5d8fb", aliases=("SNE", "NGS")),
-        CellClass("MO2", "Monocyte", Lineage.MONOCYTIC, "#17a2a2", aliases=("MO", "MON")),
-        CellClass("PL2", "Megakaryocyte", _O, "#c9a227", counted=False),
-        CellClass("PL3", "Platelet clump", _O, "#e3cf86", counted=False),
-        CellClass("U1", "Artefact", _O, "#8c8c8c", counted=False, aliases=("ART", "KSC")),
-        CellClass("U4", "Mitotic body", _O, "#e377c2", counted=False),
+        CellClass("B1", "Mast cell", Lineage.BASOPHILIC, "#653499"),
+        CellClass("B2", "Basophil", Lineage.BASOPHILIC, "#8b0a8b", aliases=("BA", "BAS")),
+        CellClass("E1", "Immature eosinophil", Lineage.EOSINOPHILIC, "#b65713", aliases=("E0",)),
+        CellClass("E4", "Eosinophil", Lineage.EOSINOPHILIC, "#b57205", aliases=("EO",)),
+        CellClass("ER1", "Pronormoblast", _E, "#9f0029", aliases=("PEB",)),
+        CellClass("ER2", "Basophilic normoblast", _E, "#a02715"),
+        CellClass("ER3", "Polychromatophilic normoblast", _E, "#8a3b4e"),
+        CellClass("ER4", "Orthochromic normoblast", _E, "#b41151"),
+        CellClass("ER5", "Polychromatophilic erythrocyte", _E, "#b03842", counted=False),
+        CellClass("ER6", "Erythrocyte", _E, "#a95c53", counted=False),
+        CellClass("L2", "Lymphocyte", _L, "#c5ef9d", aliases=("LY", "LYT")),
+        CellClass("L4", "Plasma cell", Lineage.PLASMA, "#e7eb0e", aliases=("PLM",)),
+        CellClass("M1", "Blast", _G, "#3e5de6", aliases=("BLA",)),
+        CellClass("M2", "Promyelocyte", _G, "#6e70cd", aliases=("PMY", "PMO")),
+        CellClass("M3", "Myelocyte", _G, "#4683ff", aliases=("MY", "MYB")),
+        CellClass("M4", "Metamyelocyte", _G, "#8b8dfe", aliases=("MMY", "MMZ")),
+        CellClass("M5", "Band neutrophil", _G, "#5db7ff", aliases=("BNE", "NGB")),
+        CellClass("M6", "Segmented neutrophil", _G, "#b2bdff", aliases=("SNE", "NGS")),
+        CellClass("MO2", "Monocyte", Lineage.MONOCYTIC, "#00fde8", aliases=("MO", "MON")),
+        CellClass("PL2", "Megakaryocyte", _O, "#b1a14e", counted=False),
+        CellClass("PL3", "Platelet clump", _O, "#e4a51d", counted=False),
+        CellClass("U1", "Artefact", _O, "#797979", counted=False, aliases=("ART", "KSC")),
+        CellClass("U4", "Mitotic body", _O, "#dd2f8d", counted=False),
     ),
 )
 """DeepHeme's 23 classes in the networks' output order (sorted codes)."""
 
-_ERYTHROBLAST = CellClass("EBO", "Erythroblast", _E, "#dd3f4e", aliases=("ERB",))
+_ERYTHROBLAST = CellClass("EBO", "Erythroblast", _E, "#8a3b4e", aliases=("ERB",))
 
 PBC_11 = Taxonomy(
     "pbc-11",
@@ -199,30 +200,43 @@ def _munich(code: str, of: str, name: str = "") -> CellClass:
 MUNICH_21 = Taxonomy(
     "munich-21",
     (
-        CellClass("ABE", "Abnormal eosinophil", Lineage.EOSINOPHILIC, "#b3541e"),
+        CellClass("ABE", "Abnormal eosinophil", Lineage.EOSINOPHILIC, "#b65713"),
         _munich("ART", "U1"),
         _munich("BAS", "B2"),
         _munich("BLA", "M1"),
         _ERYTHROBLAST,
-        CellClass("EOS", "Eosinophil", Lineage.EOSINOPHILIC, "#f28e2b", aliases=("EO",)),
-        CellClass("FGC", "Faggot cell", _G, "#3b2f8f", aliases=("Faggott cell",)),
-        CellClass("HAC", "Hairy cell", _L, "#6abf4b"),
-        CellClass("KSC", "Smudge cell", _O, "#bdbdbd", counted=False),
-        CellClass("LYI", "Immature lymphocyte", _L, "#14521a"),
+        CellClass("EOS", "Eosinophil", Lineage.EOSINOPHILIC, "#b57205", aliases=("EO",)),
+        CellClass("FGC", "Faggot cell", _G, "#2695f0", aliases=("Faggott cell",)),
+        CellClass("HAC", "Hairy cell", _L, "#a3eab9"),
+        CellClass("KSC", "Smudge cell", _O, "#b9b9b9", counted=False),
+        CellClass("LYI", "Immature lymphocyte", _L, "#8dc691"),
         _munich("LYT", "L2"),
         _munich("MMZ", "M4"),
         _munich("MON", "MO2"),
         _munich("MYB", "M3"),
         _munich("NGB", "M5"),
         _munich("NGS", "M6"),
-        CellClass("NIF", "Not identifiable", _O, "#5f5f5f", counted=False),
-        CellClass("OTH", "Other cell", _O, "#a58e6f", counted=False),
+        CellClass("NIF", "Not identifiable", _O, "#989898", counted=False),
+        CellClass("OTH", "Other cell", _O, "#c5b213", counted=False),
         _munich("PEB", "ER1", "Proerythroblast"),
         _munich("PLM", "L4"),
         _munich("PMO", "M2"),
     ),
 )
 """The 21 classes of Matek et al. 2021 (TCIA 10.7937/TCIA.AXH3-T579), sorted by code."""
+
+OTHER_CLASSES = (
+    CellClass("L0", "Lymphoblast", _L, "#00d28f"),
+    CellClass("L1", "Haematogone", _L, "#7be989"),
+    CellClass("L3", "Reactive or large granular lymphocyte", _L, "#56feb7"),
+    CellClass("MO1", "Monoblast", Lineage.MONOCYTIC, "#00a8bd"),
+    CellClass("PL1", "Immature megakaryocyte", _O, "#a38f61", counted=False),
+    CellClass("PL4", "Giant platelet", _O, "#c59950", counted=False),
+    CellClass("U2", "Unknown", _O, "#989898", counted=False),
+    CellClass("U3", "Other", _O, "#c5b213", counted=False),
+    CellClass("UL", "Unlabelled", _O, "#b9b9b9", counted=False),
+)
+"""Classes of HemeLabel, with which DeepHeme's cells were labelled, that no preset has."""
 
 PRESETS = {taxonomy.name: taxonomy for taxonomy in (DEEPHEME_23, PBC_11, MUNICH_21)}
 
@@ -295,12 +309,24 @@ def fault_of(taxonomy: Taxonomy) -> str:
 def known_classes(codes: Iterable[str]) -> Taxonomy:
     """A taxonomy of ``codes`` in their order, for tables that come without one.
 
-    Codes no preset has become classes of their own: grey, named by the code, counted.
+    Codes that nothing here has become classes of their own: grey, named by the code, counted.
     """
-    classes = {c.code: c for taxonomy in PRESETS.values() for c in taxonomy.classes}
+    every = (*OTHER_CLASSES, *(c for taxonomy in PRESETS.values() for c in taxonomy.classes))
+    classes = {c.code: c for c in every}
     return Taxonomy(
         "table", tuple(classes.get(code, CellClass(code, code, Lineage.OTHER, "#8c8c8c")) for code in codes)
     )
+
+
+def recoloured(taxonomy: Taxonomy) -> Taxonomy:
+    """A taxonomy in the colours of today where it is a preset; bundles keep those of the day they were made."""
+    today = (
+        {each.code: each.colour for each in PRESETS[taxonomy.name].classes}
+        if taxonomy.name in PRESETS
+        else {}
+    )
+    classes = tuple(replace(each, colour=today.get(each.code, each.colour)) for each in taxonomy.classes)
+    return Taxonomy(taxonomy.name, classes)
 
 
 def codes_meant(name: str, taxonomy: Taxonomy) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 from qtpy.QtCore import Qt, QThreadPool
-from qtpy.QtWidgets import QFileDialog
+from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_deepheme.analysis.options import AnalysisOptions
 from napari_deepheme.analysis.run import analyse
@@ -19,6 +19,8 @@ from napari_deepheme.slide import open_slide
 from napari_deepheme.stats.differential import Differential
 from napari_deepheme.ui import run
 from napari_deepheme.ui.layers import cells_of, is_cells
+from napari_deepheme.ui.slides import is_fields
+from napari_deepheme.ui.state import state_of
 from napari_deepheme.ui.where_box import Where
 
 PLUGIN = "napari-deepheme"
@@ -45,6 +47,10 @@ class Window:
 
     def wait(self, condition):
         self.qtbot.waitUntil(lambda: bool(condition()), timeout=PATIENCE_MS)
+
+    @property
+    def state(self):
+        return state_of(self.viewer)
 
     @property
     def cells(self):
@@ -162,8 +168,9 @@ def test_exported_cells_open_again(with_slide, tmp_path, monkeypatch):
     (layer,) = with_slide.cells
     ours, saved = tmp_path / "ours", tmp_path / "saved.csv"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(ours), ""))
-    with_slide.wait(lambda: with_slide.summary.layer is not None)
-    with_slide.click(with_slide.summary.export_cells_button)
+    entries = with_slide.summary.export_menu.entries.values()
+    with_slide.wait(lambda: all(entry.isEnabled() for entry in entries))
+    next(iter(entries)).trigger()
     with_slide.viewer.layers.selection = {layer}
     assert with_slide.viewer.layers.save(str(saved), selected=True) == [str(saved)]
     for path in (ours.with_name("ours.csv"), saved):
@@ -171,7 +178,8 @@ def test_exported_cells_open_again(with_slide, tmp_path, monkeypatch):
         (back,) = with_slide.viewer.open(path, plugin=PLUGIN)
         np.testing.assert_array_equal(back.border_color, layer.border_color)
         np.testing.assert_allclose(back.scale, layer.scale)
-    with_slide.wait(lambda: with_slide.summary.layer == back)
+    with_slide.wait(lambda: with_slide.state.session.name == back.name)
+    with_slide.wait(lambda: with_slide.summary.header.text().startswith("saved"))
     assert with_slide.summary.header.text().startswith("saved")
 
 
@@ -182,6 +190,7 @@ def test_an_edited_label_counts_and_a_class_can_be_hidden(with_slide):
     before = with_slide.table_column(1)
     other = next(code for code in ("L2", "MO2") if code != layer.features["label"][0])
     layer.features.loc[0, "label"] = other  # in place, as napari's features table does it
+    QApplication.instance().focusChanged.emit(None, None)  # its editor closes then
     with_slide.wait(lambda: with_slide.table_column(1) != before)
     assert layer.features["label_source"].tolist().count("person") == 1
 
@@ -211,11 +220,46 @@ def test_the_sample_opens_from_the_menu(window):
     assert window.classify.run_button.isEnabled()
 
 
-def test_closing_the_dock_ends_the_run(with_slide, endless):
+def test_a_run_outlives_its_dock_and_ends_with_the_window(with_slide, endless):
     with_slide.click(with_slide.classify.run_button)
     with_slide.wait(lambda: with_slide.cells)
     with_slide.viewer.window.remove_dock_widget(with_slide.classify)
-    assert not with_slide.classify.is_running
-    with_slide.viewer.scene.camera.zoom = 3
-    with_slide.viewer.layers.clear()
+    assert with_slide.state.run is not None
+    _, again = with_slide.viewer.window.add_plugin_dock_widget(PLUGIN, "Classify cells")
+    assert again.is_running
+    assert again.cancel_button.isVisibleTo(again)
+    with_slide.state.close()  # as the window does
     with_slide.wait(endless.is_set)
+    assert with_slide.state.run is None
+
+
+def test_all_docks_in_one_from_the_sample_to_the_reopened_file(
+    make_napari_viewer_proxy, qtbot, toy_bundle_folder, own_folder
+):
+    viewer = make_napari_viewer_proxy()
+    viewer.window.resize(1280, 800)
+    _, docks = viewer.window.add_plugin_dock_widget(PLUGIN, "All docks")
+    # of 800, beside menus and status bar
+    assert max(docks.minimumSizeHint().height(), docks.minimumHeight()) < 560
+    viewer.open_sample(PLUGIN, "blood_smear")
+    assert docks.classify.target_spin.value() == 300  # it has 400 cells
+    docks.classify.model_box.add(toy_bundle_folder)
+    docks.classify.target_spin.setValue(20)
+    docks.classify.cells_box.setCurrentText("find them by stain")
+    qtbot.mouseClick(docks.classify.run_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not docks.classify.is_running, timeout=PATIENCE_MS)
+    assert docks.currentWidget() is docks.summary
+    state = state_of(viewer)
+    waiting = int(state.session.to_review().sum())
+    assert f"{waiting} to" in docks.summary.review_button.text()
+    qtbot.mouseClick(docks.summary.review_button, Qt.MouseButton.LeftButton)
+    state.relabel(state.selection, "L2")
+    table = state.table.copy()
+    qtbot.waitUntil(lambda: not docks.summary.review_button.isEnabled(), timeout=PATIENCE_MS)
+    (path,) = own_folder.glob("*.deepheme.db")
+    viewer.layers.clear()
+    assert state.session is None
+    viewer.open(path, plugin=None)  # as by drag and drop; no other plugin reads it, so nobody is asked
+    assert any(is_fields(layer) for layer in viewer.layers)
+    pd.testing.assert_frame_equal(state.table, table)
+    state.close()

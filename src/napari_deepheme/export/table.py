@@ -123,7 +123,7 @@ def _part(
     if unknown.any():
         _forget(columns, unknown)
     table = pd.DataFrame(columns)
-    return _corrected(table, corrected, analysis.facts.slide.mpp) if corrected else table
+    return corrected_table(table, corrected, analysis.facts.slide.mpp) if corrected else table
 
 
 def _columns(analysis: Analysis, assessed: Assessment, options: AssessmentOptions | None) -> Columns:
@@ -183,33 +183,27 @@ def _forget(columns: Columns, unknown: NDArray[np.bool_]) -> None:
     columns["needs_review"] = columns["needs_review"].astype(bool) & ~unknown
 
 
-def _corrected(
+def corrected_table(
     table: pd.DataFrame, corrected: Mapping[int, Corrected], mpp: tuple[float, float] | None
 ) -> pd.DataFrame:
-    """Apply to a table what people said of its cells."""
+    """Apply to a table what people said of its cells, by their ids; ``mpp`` is the slide's."""
     row_of = {cell: row for row, cell in enumerate(table["cell_id"].tolist()) if cell in corrected}
     deleted = np.zeros(len(table), bool)
     label, source = (
         table["label"].to_numpy(object, copy=True),
         table["label_source"].to_numpy(object, copy=True),
     )
-    yx = table[["y_px", "x_px"]].to_numpy(np.float64, copy=True)
+    places = table[["y_px", "x_px", "y_um", "x_um"]].to_numpy(np.float64, copy=True)
     for cell, row in row_of.items():
         said = corrected[cell]
         deleted[row] = said.deleted
         if said.label or said.added:
             label[row], source[row] = said.label or label[row], PERSON
         if said.yx is not None:
-            yx[row] = np.round(said.yx, 2)
-    y, x = mpp or (np.nan, np.nan)
-    moved = table.assign(
-        label=label,
-        label_source=source,
-        y_px=yx[:, 0],
-        x_px=yx[:, 1],
-        y_um=(yx[:, 0] * y).round(3),
-        x_um=(yx[:, 1] * x).round(3),
-    )
+            places[row, :2] = np.round(said.yx, 2)
+            places[row, 2:] = np.round(places[row, :2] * (mpp or (np.nan, np.nan)), 3)
+    y_px, x_px, y_um, x_um = places.T
+    moved = table.assign(label=label, label_source=source, y_px=y_px, x_px=x_px, y_um=y_um, x_um=x_um)
     # an addition that was undone leaves its row without a correction
     unsaid = (moved["cell_id"] < 0) & ~moved["cell_id"].isin(corrected)
     return moved[~deleted & ~unsaid.to_numpy()].reset_index(drop=True)

@@ -21,6 +21,7 @@ from napari_deepheme.analysis.corrections import Correction, CorrectionKind, hol
 from napari_deepheme.analysis.result import Analysis, Facts, Notice, Positions, UnitResult
 from napari_deepheme.cells import RawOutputs
 from napari_deepheme.errors import AnalysisFileError
+from napari_deepheme.stats.assessment import AssessmentOptions
 from napari_deepheme.store.codec import Values, decoded, encoded, encoded_options, notices_json
 from napari_deepheme.store.rows import (
     cells_from,
@@ -207,6 +208,21 @@ class AnalysisFile:
         with self._writing() as connection:
             insert_outputs(connection, cell, raw)
 
+    def keep(self, said: Sequence[Correction]) -> None:
+        """Append corrections as they are, all or none; their ids must follow those that are there."""
+        with self._writing() as connection:
+            connection.executemany(
+                "INSERT INTO corrections VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [correction_row(each) for each in said],
+            )
+
+    def assess_by(self, options: AssessmentOptions) -> None:
+        """Keep the choices that can be changed after a run, so that the file opens with the same numbers."""
+        facts = self.facts()
+        if facts is not None:
+            with self._writing():
+                self._set(encoded_options(replace(facts.options, assessment=options)))
+
     def corrections(self) -> tuple[Correction, ...]:
         """What people said, oldest first."""
         with self._reading():
@@ -216,7 +232,7 @@ class AnalysisFile:
         """Add a correction with the next id and the time."""
         (last,) = connection.execute("SELECT coalesce(max(id), 0) FROM corrections").fetchone()
         when = datetime.now(UTC).isoformat(timespec="seconds")
-        dated = replace(said, id=last + 1, who=said.who or _person(), when=when)
+        dated = replace(said, id=last + 1, who=said.who or person(), when=when)
         connection.execute(
             "INSERT INTO corrections VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", correction_row(dated)
         )
@@ -385,7 +401,8 @@ def _undoing(target: Correction, who: str) -> Correction:
     return Correction(0, CorrectionKind.UNDO, target.cell, who, "", undoes=target.id)
 
 
-def _person() -> str:
+def person() -> str:
+    """Name of the person at the machine, as the system knows it."""
     try:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):

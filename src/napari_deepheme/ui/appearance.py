@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
+import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari.layers import Points
+from napari.layers import Points, Shapes
 
-from napari_deepheme.ui.layers import KEY, colours, is_cells, origin_of
+from napari_deepheme.ui.layers import FIELDS_KEY, KEY, colours, is_cells, origin_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 _NEAR_PX = 26
 _OUTLINE_PX = 2.5
+_FIELD_EDGE_PX = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,22 +48,40 @@ def restyle(layer: Points, zoom: float) -> None:
     layer.border_width = look.outline
 
 
+def restyle_fields(layer: Shapes, zoom: float) -> None:
+    """Keep the outlines of fields 2 to 4 screen pixels wide; changes only when the zoom doubles."""
+    px_per_screen = 1 / (abs(float(layer.scale[-1])) * zoom)
+    width = _FIELD_EDGE_PX * 2.0 ** math.ceil(math.log2(px_per_screen))
+    if layer.metadata[FIELDS_KEY].get("edge") != width and layer.nshapes:
+        layer.metadata[FIELDS_KEY]["edge"] = width
+        layer.edge_width = [width] * layer.nshapes
+        layer.current_edge_width = width
+
+
 class ZoomFollower:
     """Restyles the cells layers of a viewer as one zooms; :meth:`stop` lets go of the viewer."""
 
     def __init__(self, viewer: ViewerModel) -> None:
-        self._viewer = viewer
+        self._viewer = weakref.ref(viewer)  # the view of the cells outlives no viewer
         viewer.scene.camera.events.zoom.connect(self.restyle_all)
         viewer.layers.events.inserted.connect(self.restyle_all)
         self.restyle_all()
 
     def restyle_all(self, event: object = None) -> None:  # noqa: ARG002 - napari passes its event
         """Give every cells layer the look for the present zoom."""
-        for layer in self._viewer.layers:
+        viewer = self._viewer()
+        if viewer is None:
+            return
+        zoom = viewer.scene.camera.zoom
+        for layer in viewer.layers:
             if is_cells(layer):
-                restyle(layer, self._viewer.scene.camera.zoom)
+                restyle(layer, zoom)
+            elif isinstance(layer, Shapes) and FIELDS_KEY in layer.metadata:
+                restyle_fields(layer, zoom)
 
     def stop(self) -> None:
         """Follow no longer."""
-        self._viewer.scene.camera.events.zoom.disconnect(self.restyle_all)
-        self._viewer.layers.events.inserted.disconnect(self.restyle_all)
+        viewer = self._viewer()
+        if viewer is not None:
+            viewer.scene.camera.events.zoom.disconnect(self.restyle_all)
+            viewer.layers.events.inserted.disconnect(self.restyle_all)

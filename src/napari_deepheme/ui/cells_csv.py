@@ -54,7 +54,8 @@ def _layer(path: Path) -> LayerData:
 def _taxonomy(table: pd.DataFrame) -> Taxonomy:
     """Classes of the probability columns, then any a person used beyond them."""
     codes = [name.removeprefix(PROBABILITY) for name in table.columns if name.startswith(PROBABILITY)]
-    return known_classes(dict.fromkeys([*codes, *table["class"], *table["label"]]))
+    used = dict.fromkeys([*codes, *table["class"], *table["label"]])
+    return known_classes(code for code in used if code)
 
 
 def _mpp(table: pd.DataFrame) -> tuple[float, float] | None:

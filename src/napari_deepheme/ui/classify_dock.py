@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
-import logging
-import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QEvent, QTimer
-from qtpy.QtWidgets import QFormLayout, QLabel, QProgressBar, QSpinBox, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent
+from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import QFormLayout, QProgressBar, QSpinBox, QWidget
 
 from napari_deepheme.analysis.options import AnalysisOptions
 from napari_deepheme.errors import DeepHemeError, ScaleError
-from napari_deepheme.jobs import Progress
 from napari_deepheme.ui.advanced_box import AdvancedBox
-from napari_deepheme.ui.appearance import ZoomFollower
 from napari_deepheme.ui.cells_box import CellsBox
+from napari_deepheme.ui.cells_view import view_of
 from napari_deepheme.ui.model_box import ModelBox
+from napari_deepheme.ui.opening import EarlierButton
 from napari_deepheme.ui.run import Request, SlideFile
+from napari_deepheme.ui.runner import Runner
+from napari_deepheme.ui.sample import SAMPLE
 from napari_deepheme.ui.slide_box import SlideBox
-from napari_deepheme.ui.slides import lacks_mpp
+from napari_deepheme.ui.slides import lacks_mpp, slide_path
 from napari_deepheme.ui.tasks import ClassifyTask, FieldsTask, Task
 from napari_deepheme.ui.where_box import Where, WhereBox
-from napari_deepheme.ui.widgets import button, label, tip
-from napari_deepheme.ui.worker import JobRun
+from napari_deepheme.ui.widgets import RESEARCH_USE, button, label, scrolled, tip
 
 if TYPE_CHECKING:
     import napari.viewer
 
-_log = logging.getLogger(__name__)
-_SHOW_EVERY_MS = 250
 _RUN_TIP = (
     "Find the nucleated cells and name each with the model; they appear on the slide as they are found. "
     "The result replaces the former one of this slide, unless you renamed that or changed labels in it."
@@ -40,6 +38,7 @@ _TARGET_TIP = (
     "Stop when this many cells that the differential counts are found; 0 classifies all. "
     "ICSH advises 500 for a marrow; more cells narrow the intervals."
 )
+_SAMPLE_CELLS = 300  # of 400, the lower of ICSH's marks
 _ALL_GIVEN = "Cells of a layer are all classified: choose “find them” to stop at a number."
 _ALL_COUNTS = "“All cells” are those of the whole slide, countable or not."
 
@@ -56,31 +55,34 @@ class ClassifyDock(QWidget):
     def __init__(self, viewer: napari.viewer.ViewerModel) -> None:
         super().__init__()
         self._viewer = viewer
+        self._view = view_of(viewer)
+        self.state = self._view.state
         self.slide_box, self.model_box = SlideBox(viewer), ModelBox()
         self.where_box, self.cells_box = WhereBox(viewer, self.show_fields), CellsBox(viewer)
+        self.earlier_button = EarlierButton(self._view)
         self.target_spin, self.advanced_box = _target_spin(), AdvancedBox()
-        self.run_button = button("Classify cells", _RUN_TIP, self.start)
-        self.cancel_button = button("Cancel", "Stop now; the cells found so far stay.", self.cancel)
+        self.run_button = button("&Classify cells", _RUN_TIP, self.start)
+        self.cancel_button = button("Ca&ncel", "Stop now; the cells found so far stay.", self.cancel)
         self.bar = QProgressBar()
         self.progress_line = label()
         self.status = label()
-        self._run: JobRun | None = None
-        self._timer = QTimer(self)
-        self._timer.setInterval(_SHOW_EVERY_MS)
-        self._timer.timeout.connect(self._show_progress)
+        self._showed_run = self._closes_with_window = False
         self._lay_out()
-        self.slide_box.changed.connect(self._update_controls)
+        self.slide_box.changed.connect(self._on_slide)
         self.model_box.changed.connect(self._update_controls)
         self.cells_box.changed.connect(self._update_controls)
-        for box in (self.slide_box, self.model_box):
+        for box in (self.slide_box, self.model_box, self.earlier_button):
             box.failed.connect(self._say_error)
-        self._update_controls()
+        if self.state.slide in viewer.layers:
+            self.slide_box.combo.choose(self.state.slide)
+        self._on_slide()
         self._release = self._to_release()
+        self._show_run()
 
     @property
     def is_running(self) -> bool:
         """Whether a run is under way."""
-        return self._run is not None
+        return self.state.run is not None
 
     def start(self) -> None:
         """Start a run with what the dock says."""
@@ -92,11 +94,8 @@ class ClassifyDock(QWidget):
         except DeepHemeError as err:
             self._say_error(str(err))
             return
-        self._begin(
-            ClassifyTask(
-                self._viewer, image, Request(file, model, options, self.advanced_box.run_options), remark
-            )
-        )
+        request = Request(file, model, options, self.advanced_box.run_options)
+        self._begin(ClassifyTask(self._view, image, request, remark))
 
     def show_fields(self) -> None:
         """Judge the slide's fields and show them, to be edited before they are counted in."""
@@ -131,67 +130,46 @@ class ClassifyDock(QWidget):
         return self.advanced_box.applied(options), "\n".join(filter(None, (remark, about_cells, whole)))
 
     def _begin(self, task: Task[Any]) -> None:
-        self._task, self._progress = task, Progress("Starting")
-        self._run = JobRun(task.job(), self)
-        self._run.progressed.connect(self._on_progress)
-        self._run.succeeded.connect(self._on_done)
-        self._run.failed.connect(self._on_failed)
-        self._timer.start()
-        self.status.clear()
-        self._update_controls()
-        self._show_progress()
-        self._run.start()
+        runner = Runner(self.state, task)
+        runner.failed.connect(self._on_failed)
+        runner.start()
 
     def cancel(self) -> None:
         """Stop the run; the cells found so far stay."""
-        if self._run is None:
-            return
-        text = self._task.cancelled()
-        self._end()
-        self.status.setText(text)
+        if self.state.run is not None:
+            self.state.run.cancel()
 
-    def _on_progress(self, progress: Progress) -> None:
-        self._task.keep(progress)
-        self._progress = progress
-
-    def _on_done(self, result: object) -> None:
-        try:
-            text = self._task.finish(result)
-        finally:
-            self._end()
-        self.status.setText(text)
-
-    def _on_failed(self, err: Exception) -> None:
-        self._task.show()
-        self._end()
-        if isinstance(err, ScaleError):
-            self.slide_box.ask_mpp()
-        if isinstance(err, DeepHemeError):
-            self._say_error(str(err))
-        else:
-            _log.error("The run failed", exc_info=err)
-            self._say_error(f"{err} This is a fault of the program; its details are in the log.")
-
-    def _end(self) -> None:
-        """Be ready for the next run."""
-        if self._run is not None:
-            self._run.cancel()
-        self._run = None
-        self._timer.stop()
+    def _on_slide(self) -> None:
+        """Follow the chosen slide; of the sample no more cells are asked for than it has."""
+        image = self.slide_box.layer
+        self.state.slide = image
+        usual = AnalysisOptions().target_cells
+        if image is not None and slide_path(image) == SAMPLE and self.target_spin.value() == usual:
+            self.target_spin.setValue(_SAMPLE_CELLS)
         self._update_controls()
 
-    def _show_progress(self) -> None:
-        before = time.monotonic()
-        self._task.show()
-        # many cells take long to draw: the window must have the larger part of the time
-        self._timer.setInterval(max(_SHOW_EVERY_MS, int(4000 * (time.monotonic() - before))))
-        self.bar.setRange(0, self._progress.total)
-        self.bar.setValue(self._progress.done)
-        self.progress_line.setText(self._task.line(self._progress))
+    def _on_failed(self, err: Exception) -> None:
+        if isinstance(err, ScaleError):
+            self.slide_box.ask_mpp()
+
+    def _show_run(self) -> None:
+        """Show how the run goes, or how the last one ended."""
+        run = self.state.run
+        if (run is not None) is not self._showed_run:
+            self._showed_run = run is not None
+            self._update_controls()
+        if run is not None:
+            self.bar.setRange(0, run.progress.total)
+            self.bar.setValue(run.progress.done)
+            self.progress_line.setText(run.line)
+            self.status.clear()
+        elif self.state.outcome:
+            self.status.setText(self.state.outcome)
 
     def _say_error(self, sentence: str) -> None:
         self.status.setText(f"⚠ {sentence}")
-        show_error(sentence)
+        if not self.isVisible():  # said once, where the person looks
+            show_error(sentence)
 
     def _update_controls(self) -> None:
         no_slide = "" if self.slide_box.layer is not None else "Open a slide first."
@@ -201,6 +179,9 @@ class ClassifyDock(QWidget):
         self.run_button.setEnabled(not why)
         tip(self.run_button, f"{why} {_RUN_TIP}" if why else _RUN_TIP)
         self.where_box.allow_show(no_slide or busy)
+        self.earlier_button.follow(self.slide_box.layer)
+        if self.is_running:
+            self.earlier_button.setEnabled(False)
         for choice in (self.slide_box, self.model_box, self.where_box, self.cells_box, self.advanced_box):
             choice.setEnabled(not self.is_running)
         given = self.cells_box.layer is not None
@@ -214,45 +195,50 @@ class ClassifyDock(QWidget):
     def _lay_out(self) -> None:
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
-        form.addRow("Slide", self.slide_box)
-        form.addRow("Model", self.model_box)
-        form.addRow("Where", self.where_box)
-        form.addRow("Cells", self.cells_box)
-        form.addRow("Stop at", self.target_spin)
-        layout = QVBoxLayout(self)
+        form.addRow("&Slide", self.slide_box)
+        form.addRow("", self.earlier_button)
+        form.addRow("&Model", self.model_box)
+        form.addRow("&Where", self.where_box)
+        form.addRow("Ce&lls", self.cells_box)
+        form.addRow("S&top at", self.target_spin)
+        layout = scrolled(self, 360)
         layout.addLayout(form)
         layout.addWidget(self.advanced_box)
         for widget in (self.run_button, self.bar, self.progress_line, self.cancel_button, self.status):
             layout.addWidget(widget)
         layout.addStretch(1)
-        footer = QLabel("Research use only, not for diagnosis.")
-        footer.setEnabled(False)
-        layout.addWidget(footer)
-        self.setMinimumWidth(360)
+        layout.addWidget(label(RESEARCH_USE))
+
+    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name
+        """Close the files, and end the run, with the window."""
+        super().showEvent(event)
+        window = self.window()
+        if window is not None and window is not self and not self._closes_with_window:
+            self._closes_with_window = True
+            window.destroyed.connect(self.state.close)
+
+    def release(self) -> None:
+        """Let go of the viewer; once is enough."""
+        self._release.close()
 
     def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802 - Qt's name
-        """Let go of the viewer, and end the run, when napari takes the dock out of its window."""
+        """Let go of the viewer when napari takes the dock out of its window; a run goes on."""
         super().changeEvent(event)
         if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self._release.close()
+            self.release()
 
     def _to_release(self) -> ExitStack:
         stack = ExitStack()
-        for release in (
-            ZoomFollower(self._viewer).stop,
-            self.slide_box.stop,
-            self.where_box.stop,
-            self.cells_box.stop,
-            self._abandon,
-        ):
+        for release in (self.slide_box.stop, self.where_box.stop, self.cells_box.stop, self._unwatch):
             stack.callback(release)
+        self.state.run_changed.connect(self._show_run)
+        self.state.watched += 1
         self.destroyed.connect(stack.close)
         return stack
 
-    def _abandon(self) -> None:
-        if self._run is not None:
-            self._run.cancel()
-            self._run = None
+    def _unwatch(self) -> None:
+        self.state.watched -= 1
+        self.state.run_changed.disconnect(self._show_run)
 
 
 def _target_spin() -> QSpinBox:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from napari_deepheme.fields import Field, FieldKind, ranked
 from napari_deepheme.ui.drawn import image_shape
-from napari_deepheme.ui.layers import placement
-from napari_deepheme.ui.slides import FIELDS_KEY, fields_on, is_fields, slide_path
+from napari_deepheme.ui.layers import FIELDS_KEY, placement
+from napari_deepheme.ui.slides import fields_on, is_fields, slide_path
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

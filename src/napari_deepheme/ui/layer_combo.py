@@ -30,6 +30,8 @@ class LayerCombo(QComboBox):
         Entries before the layers.
     none : str
         What to show when there is nothing else.
+    newest : bool
+        Whether a layer that just came is chosen.
 
     Signals
     -------
@@ -40,10 +42,17 @@ class LayerCombo(QComboBox):
     changed = Signal()
 
     def __init__(
-        self, viewer: ViewerModel, lists: Callable[[Layer], bool], first: Sequence[str] = (), none: str = ""
+        self,
+        viewer: ViewerModel,
+        lists: Callable[[Layer], bool],
+        first: Sequence[str] = (),
+        none: str = "",
+        *,
+        newest: bool = False,
     ) -> None:
         super().__init__()
         self._viewer, self._lists, self._first, self._none = viewer, lists, tuple(first), none
+        self._newest = newest
         self._layers: list[Layer] = []
         self._names: list[str] = []
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
@@ -101,6 +110,9 @@ class LayerCombo(QComboBox):
 
     def _index_among(self, layers: list[Layer], names: list[str]) -> int:
         """Where the present choice is found again: the layer itself, else one of its name, else the first."""
+        fresh = [layer for layer in layers if layer not in self._layers]
+        if self._newest and fresh:
+            return len(self._first) + layers.index(fresh[-1])
         if self.layer in layers:
             return len(self._first) + layers.index(self.layer)
         if self.layer is not None and self.currentText() in names:

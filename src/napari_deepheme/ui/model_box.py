@@ -58,6 +58,8 @@ class ModelBox(QWidget):
         self.card_button = button(
             "card", "Read the model card: training data, measured accuracy, limits, licence.", self._show_card
         )
+        self.combo.setAccessibleName("Model")
+        self.setFocusProxy(self.combo)
         self.line = label()
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import pandas as pd
-from napari.layers import Image, Points
+from napari.layers import Image
 
 from napari_deepheme.analysis.options import AnalysisOptions, RunOptions
-from napari_deepheme.analysis.result import Analysis, CellsReady, NoticeKind
+from napari_deepheme.analysis.result import Analysis, CellsReady, Memory, NoticeKind
 from napari_deepheme.analysis.run import analyse, counted_in
-from napari_deepheme.classify.bundle import load_bundle
-from napari_deepheme.errors import SlideError
-from napari_deepheme.export.table import cells_table
+from napari_deepheme.classify.bundle import Bundle, load_bundle
+from napari_deepheme.errors import AnalysisFileError, SlideError
 from napari_deepheme.fields import Field, judge_fields
 from napari_deepheme.jobs import Job, Progress
 from napari_deepheme.slide import Slide, open_slide
+from napari_deepheme.store import AnalysisFile, analysis_folder, continued, signature_of
 from napari_deepheme.ui.drawn import image_shape
-from napari_deepheme.ui.layers import Origin, append_cells, cells_layer, has_edits, placement
-from napari_deepheme.ui.slides import cells_on, given_mpp, slide_path
+from napari_deepheme.ui.slides import given_mpp, slide_path
 from napari_deepheme.ui.torch_import import import_torch
-
-if TYPE_CHECKING:
-    from napari.components import ViewerModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +83,64 @@ class Request:
     run: RunOptions = field(default_factory=RunOptions)
 
 
-def classify_job(request: Request) -> Job[Analysis]:
-    """Open the slide and the model, analyse, and close the slide however it ends."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Opened(Progress):
+    """The run has a place for its cells.
+
+    Attributes
+    ----------
+    file : AnalysisFile or None
+        None where no file could be written.
+    analysis : Analysis or None
+        What an earlier run left in it.
+    remark : str
+        A sentence worth showing, or nothing.
+    """
+
+    file: AnalysisFile | None = field(default=None)
+    analysis: Analysis | None = field(default=None)
+    remark: str = ""
+
+
+def classify_job(request: Request, files: Sequence[AnalysisFile] = ()) -> Job[Analysis]:
+    """Open the slide and the model, analyse into a file, and close the slide however it ends.
+
+    Parameters
+    ----------
+    request : Request
+    files : sequence of AnalysisFile
+        Those open in the window: one of the same signature is gone on with.
+
+    Yields
+    ------
+    Progress
+        :class:`Opened` once: from then on its file belongs to the receiver, who closes it.
+    """
     yield Progress("Opening the slide")
     with request.slide.opened() as slide:
+        slide.scale()  # before a file is made
         yield Progress("Loading the model")
         import_torch()
         bundle = load_bundle(request.model)
-        return (yield from analyse(slide, bundle, request.options, run=request.run))
+        opened = _place(slide, bundle, request.options, files)
+        yield opened
+        sink = opened.file if opened.file is not None else Memory()
+        return (yield from analyse(slide, bundle, request.options, run=request.run, sink=sink))
+
+
+def _place(slide: Slide, bundle: Bundle, options: AnalysisOptions, files: Sequence[AnalysisFile]) -> Opened:
+    """The file that a run goes into: one that is open, one on disk, a new one, or none with the reason."""
+    signature = signature_of(slide, bundle, options)
+    for file in files:
+        if dict(file.signature) == signature:
+            return Opened("Loading the model", file=file)
+    try:
+        path = slide.info.path
+        file, remark = continued(path, analysis_folder(path), signature)
+    except (AnalysisFileError, OSError) as err:
+        return Opened("Loading the model", remark=f"⚠ Kept in memory only, export it before closing: {err}")
+    begun = file.analysis() if file.facts() is not None else None
+    return Opened("Loading the model", file=file, analysis=begun, remark=remark)
 
 
 def fields_job(file: SlideFile) -> Job[tuple[Field, ...]]:
@@ -104,57 +148,6 @@ def fields_job(file: SlideFile) -> Job[tuple[Field, ...]]:
     yield Progress("Opening the slide")
     with file.opened() as slide:
         return (yield from judge_fields(slide))
-
-
-class Results:
-    """Cells of one run, shown in one points layer as they come.
-
-    A new run replaces the former result of the same slide, unless that was renamed or has labels a
-    person changed.
-    """
-
-    def __init__(self, viewer: ViewerModel, image: Image) -> None:
-        self._viewer, self._image = viewer, image
-        self._name = f"{image.name} cells"
-        self._waiting: list[pd.DataFrame] = []
-        self._layer: Points | None = None
-        self.n_cells = 0
-
-    def add(self, part: Analysis) -> None:
-        """Keep a part of the analysis until :meth:`show`."""
-        table = cells_table(part)
-        self._waiting.append(table)
-        self.n_cells += len(table)
-        spec, slide = part.facts.bundle, part.facts.slide
-        model, matched = f"{spec.name} {spec.version}", _matched(part)
-        self._origin = Origin(spec.taxonomy, str(slide.path), model, slide.mpp, matched)
-
-    def show(self) -> None:
-        """Bring the layer up to date."""
-        if not self._waiting:
-            return
-        table = pd.concat(self._waiting, ignore_index=True)
-        self._waiting.clear()
-        if self._layer is None:
-            self._remove_former()
-            data, options, _ = cells_layer(table, self._origin, self._name, placement(self._image))
-            self._layer = self._viewer.add_points(data, **options)
-        else:
-            append_cells(self._layer, table)
-
-    def _remove_former(self) -> None:
-        for layer in cells_on(self._viewer, self._image):
-            if layer.name == self._name and not has_edits(layer):
-                self._viewer.layers.remove(layer)
-
-
-def _matched(analysis: Analysis) -> tuple[str, ...]:
-    calibration, match_prior = analysis.facts.calibration, analysis.facts.options.assessment.match_prior
-    matched = {
-        "stain": calibration.stain is not None,
-        "class prior": match_prior and calibration.class_prior is not None,
-    }
-    return tuple(what for what, is_so in matched.items() if is_so)
 
 
 def progress_text(progress: Progress, n_cells: int, seconds: float, *, counting: bool) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari.layers import Image
-from qtpy.QtCore import Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QGridLayout, QHBoxLayout, QWidget
+from qtpy.QtCore import QSignalBlocker, Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QDoubleSpinBox, QGridLayout, QHBoxLayout, QWidget
 
 from napari_deepheme.errors import DeepHemeError
 from napari_deepheme.slide.metadata import MPP_RANGE
 from napari_deepheme.ui.commands import ask_for_slide
-from napari_deepheme.ui.slides import describe, lacks_mpp, mpp_of, set_mpp, slide_layers
+from napari_deepheme.ui.layer_combo import LayerCombo
+from napari_deepheme.ui.slides import describe, lacks_mpp, mpp_of, set_mpp, slide_path
 from napari_deepheme.ui.widgets import button, label, tip
 
 if TYPE_CHECKING:
@@ -37,9 +38,13 @@ class SlideBox(QWidget):
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__()
         self._viewer = viewer
-        self.combo = tip(QComboBox(), "The slide to classify: an image layer that was opened from a file.")
-        self.combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.open_button = button("Open…", "Open a slide lazily, at its true scale in µm.", self._open)
+        self.combo = tip(
+            LayerCombo(viewer, lambda layer: slide_path(layer) is not None, newest=True),
+            "The slide to classify: an image layer that was opened from a file.",
+        )
+        self.combo.setAccessibleName("Slide")
+        self.setFocusProxy(self.combo)
+        self.open_button = button("&Open…", "Open a slide lazily, at its true scale in µm.", self._open)
         self.format_line = label()
         self.mpp_line = label()
         self.edit_button = button(
@@ -49,43 +54,31 @@ class SlideBox(QWidget):
             self._start_edit,
         )
         self._editor = QWidget()
-        self.mpp_spin = tip(QDoubleSpinBox(), "µm per pixel at full resolution: 0.25 for a typical 40× scan.")
+        self.mpp_spin = tip(
+            QDoubleSpinBox(), "µm per pixel at full resolution: 0.25 for a typical 40× scan. Enter takes it."
+        )
         self._lay_out()
-        self.combo.currentIndexChanged.connect(self._on_choice)
-        for name in ("inserted", "removed", "reordered", "renamed"):
-            getattr(viewer.layers.events, name).connect(self.refresh)
-        self.refresh()
+        self.combo.changed.connect(self._on_choice)
+        self._typed = False
+        self.mpp_spin.setKeyboardTracking(False)
+        self.mpp_spin.valueChanged.connect(self._on_typed)
+        self.mpp_spin.editingFinished.connect(self._take_typed)
+        if (line := self.mpp_spin.lineEdit()) is not None:
+            line.returnPressed.connect(self.apply_mpp)
+        self._on_choice()
 
     @property
     def layer(self) -> Image | None:
         """The chosen slide's layer; None when there is no slide."""
-        return next(
-            (each for each in slide_layers(self._viewer) if each.name == self.combo.currentText()), None
-        )
-
-    def refresh(self, event: object = None) -> None:  # noqa: ARG002 - napari passes its event
-        """List the slides again; a slide just opened becomes the chosen one."""
-        names = [each.name for each in slide_layers(self._viewer)]
-        before = [self.combo.itemText(i) for i in range(self.combo.count())]
-        if names == before and names:
-            return
-        chosen = self.combo.currentText()
-        fresh = [name for name in names if name not in before]
-        self.combo.blockSignals(True)
-        self.combo.clear()
-        self.combo.addItems(names)
-        wanted = fresh[-1] if fresh and len(names) > len(before) else chosen
-        self.combo.setCurrentIndex(max(0, names.index(wanted)) if wanted in names else len(names) - 1)
-        self.combo.blockSignals(False)
-        self._on_choice()
+        return self.combo.layer
 
     def stop(self) -> None:
         """Let go of the viewer."""
-        for name in ("inserted", "removed", "reordered", "renamed"):
-            getattr(self._viewer.layers.events, name).disconnect(self.refresh)
+        self.combo.stop()
 
     def apply_mpp(self) -> None:
         """Take the µm/px in the box as the slide's."""
+        self._typed = False
         if self.layer is not None:
             set_mpp(self._viewer, self.layer, self.mpp_spin.value())
             self._viewer.reset_view()
@@ -126,9 +119,19 @@ class SlideBox(QWidget):
         self.mpp_line.setText(second)
         self.mpp_line.setVisible(bool(second))
         mpp = mpp_of(layer) if layer is not None else None
-        self.mpp_spin.setValue(mpp[0] if mpp else _TYPICAL_MPP)
+        with QSignalBlocker(self.mpp_spin):
+            self.mpp_spin.setValue(mpp[0] if mpp else _TYPICAL_MPP)
+        self._typed = False
         self._editor.setVisible(layer is not None and lacks_mpp(layer))
         self.changed.emit()
+
+    def _on_typed(self) -> None:
+        self._typed = True
+
+    def _take_typed(self) -> None:
+        """What was typed counts once another control is used, without a click on “Use this”."""
+        if self._typed:
+            self.apply_mpp()
 
     def _start_edit(self) -> None:
         if self._editor.isVisible():

@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING
 from napari.layers import Image, Layer, Points, Shapes
 
 from napari_deepheme.ui.drawn import image_shape
-from napari_deepheme.ui.layers import is_cells, origin_of, rescale
+from napari_deepheme.ui.layers import FIELDS_KEY, is_cells, origin_of, rescale
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-FIELDS_KEY = "deepheme_fields"
-"""Where the metadata of an overlay of judged fields says what it is."""
-
 _PATH, _MPP, _SOURCE = "deepheme_slide", "mpp", "mpp_source"
-_GIVEN = "given by the user"
+GIVEN = "given by the user"
+"""What ``mpp_source`` says where a person stated the µm/px."""
 
 
 def slide_path(layer: Layer) -> Path | None:
@@ -47,7 +45,7 @@ def lacks_mpp(layer: Image) -> bool:
 def given_mpp(layer: Image) -> float | None:
     """µm/px that a person gave, which replaces what the file says; else None."""
     mpp = mpp_of(layer)
-    return mpp[0] if mpp and layer.metadata.get(_SOURCE) == _GIVEN else None
+    return mpp[0] if mpp and layer.metadata.get(_SOURCE) == GIVEN else None
 
 
 def describe(layer: Image) -> tuple[str, str]:
@@ -68,7 +66,7 @@ def describe(layer: Image) -> tuple[str, str]:
 
 def set_mpp(viewer: ViewerModel, layer: Image, mpp: float) -> None:
     """State a slide's µm/px: its image, cells and fields are drawn at that scale from now on."""
-    layer.metadata.update({_MPP: (mpp, mpp), _SOURCE: _GIVEN})
+    layer.metadata.update({_MPP: (mpp, mpp), _SOURCE: GIVEN})
     for each in [layer, *cells_on(viewer, layer), *fields_on(viewer, layer)]:
         each.scale = (mpp, mpp)
         each.units = ("um", "um")
@@ -95,4 +93,4 @@ def fields_on(viewer: ViewerModel, layer: Image) -> list[Shapes]:
 
 def _source(layer: Image) -> str:
     source = str(layer.metadata.get(_SOURCE, ""))
-    return source if source == _GIVEN else f"from the file: {source}" if source else "from the file"
+    return source if source == GIVEN else f"from the file: {source}" if source else "from the file"

@@ -1,37 +1,33 @@
-"""The dock “Summary”: the differential of the cells layer in hand, live, and its exports."""
+"""The dock “Summary”: the differential of the analysis in hand, as it stands now, and its exports."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
-from napari.layers import Points
-from napari.utils.notifications import show_error, show_info
-from numpy.typing import NDArray
 from qtpy.QtCore import QEvent, QTimer
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QWidget
 
-from napari_deepheme.errors import DeepHemeError
-from napari_deepheme.export import write_csv
-from napari_deepheme.stats.differential import RULE, Differential
-from napari_deepheme.ui.appearance import ZoomFollower
-from napari_deepheme.ui.layers import cells_of, is_cells, mark_edits, origin_of
-from napari_deepheme.ui.summary_rows import summary_rows
+from napari_deepheme.stats.differential import Differential
+from napari_deepheme.ui.cells_view import view_of
+from napari_deepheme.ui.export_menu import ExportMenu
+from napari_deepheme.ui.session import Session
+from napari_deepheme.ui.summary_rows import index_lines, summary_rows
 from napari_deepheme.ui.summary_table import SummaryTable
-from napari_deepheme.ui.widgets import button, label, tip
+from napari_deepheme.ui.threshold_boxes import ThresholdBoxes
+from napari_deepheme.ui.widgets import RESEARCH_USE, button, label, scrolled, tip
 
 if TYPE_CHECKING:
     import napari.viewer
 
-_UPDATE_MS = 250
-_CAVEAT = "Intervals: sampling error only, not the model's confusions. Research use only."
+_CAVEAT = f"Intervals hold the sampling error only, not the model's confusions. {RESEARCH_USE}"
+_REVIEW_TIP = "Select the cells that wait for a person; they are squares on the slide."
 
 
 class SummaryDock(QWidget):
-    """Counts the classes of a cells layer: the selected one, else the newest.
+    """Counts the classes of the analysis in hand; a view of the viewer's state.
 
     Parameters
     ----------
@@ -41,182 +37,134 @@ class SummaryDock(QWidget):
 
     def __init__(self, viewer: napari.viewer.ViewerModel) -> None:
         super().__init__()
-        self._viewer = viewer
-        self._layer: Points | None = None
-        self._shown_labels: bytes | None = None
+        self._view = view_of(viewer)
+        self.state = self._view.state
         self.header = tip(
             label(),
             "Slide, model, the rule that says which cells are counted, and what of the slide the calls were "
             "matched to (“Advanced” in Classify cells).",
         )
-        self.counts = tip(
-            label(),
-            "Cells to review, squares on the slide, are those the ensemble is unsure of; change a label in "
-            "napari's features table.",
-        )
+        self.counts = tip(label(), "Cells that the rule counts, of all that are at or above the threshold.")
+        self.review_button = button("", _REVIEW_TIP, self._select_for_review)
+        self.notices = tip(label(), "What a person should know before believing the numbers.")
         self.table = SummaryTable()
         self.table.ticked.connect(self._hide_unticked)
-        self.export_cells_button = button(
-            "Export cells…",
-            "One line per cell as CSV, with your changes; opens again in napari.",
-            self._ask_cells,
-        )
-        self.export_differential_button = button(
-            "Export differential…",
-            "One line per class as CSV: count, share, 95 % interval, mean uncertainty.",
-            self._ask_differential,
-        )
+        self.table.chosen.connect(self._select_chosen)
+        self.indices = tip(label(), "Ratios of the counted classes with their 95 % intervals.")
+        self.thresholds = ThresholdBoxes(self.state)
+        self.export_menu = ExportMenu(self.state, self._view.take_edits)
         self._lay_out()
-        # napari's features table changes labels without telling anyone, so they are looked at
+        # several edits in a row are counted once
         self._timer = QTimer(self)
-        self._timer.setInterval(_UPDATE_MS)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(0)
         self._timer.timeout.connect(self.refresh)
-        self._timer.start()
-        self._follower = ZoomFollower(viewer)
-        self.destroyed.connect(self._follower.stop)
-        self._show_nothing()
+        self._release = self._to_release()
+        self.destroyed.connect(self._release.close)
         self.refresh()
 
-    @property
-    def layer(self) -> Points | None:
-        """The cells layer summarised; None when there is none."""
-        return self._layer
-
     def refresh(self) -> None:
-        """Summarise the layer in hand again, if it or its labels changed."""
-        layer = self._layer_in_hand()
-        labels = _fingerprint(layer) if layer is not None else None
-        if layer == self._layer and labels == self._shown_labels:
-            return
-        if layer is not None:
-            mark_edits(layer)  # also those made while cells still arrived
-        self._layer, self._shown_labels = layer, labels
-        if layer is None:
-            self._show_nothing()
+        """Show the numbers as they are now."""
+        session = self.state.session
+        nothing = session is None
+        for each in (self.table, self.review_button, self.indices, self.notices):
+            each.setVisible(not nothing)
+        self.export_menu.refresh()
+        self.thresholds.refresh()
+        if session is None:
+            self.header.setText("No classified cells yet.")
+            self.counts.setText("Run “Classify cells”, or open an analysis (*.deepheme.db) or a cells.csv.")
+            self.table.show_rows([], frozenset())
         else:
-            self._show(layer)
+            self._show(session)
 
-    def export_cells(self, path: Path) -> None:
-        """Write the layer's cells as ``cells.csv``.
-
-        Raises
-        ------
-        OutputError
-            The file cannot be written.
-        """
-        if self._layer is not None:
-            write_csv(cells_of(self._layer), path)
-
-    def export_differential(self, path: Path) -> None:
-        """Write the differential, one row per class.
-
-        Raises
-        ------
-        OutputError
-            The file cannot be written.
-        """
-        if self._layer is not None:
-            write_csv(_differential(self._layer).table(), path)
+    def release(self) -> None:
+        """Let go of the viewer; once is enough."""
+        self._release.close()
 
     def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802 - Qt's name
         """Let go of the viewer when napari takes the dock out of its window."""
         super().changeEvent(event)
         if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self._timer.stop()
-            self._follower.stop()
+            self.release()
 
-    def _layer_in_hand(self) -> Points | None:
-        layers = [layer for layer in self._viewer.layers if is_cells(layer)]
-        chosen = [layer for layer in layers if layer in self._viewer.layers.selection]
-        if self._layer in layers and not chosen:
-            return self._layer
-        return next(iter(chosen[-1:] or layers[-1:]), None)
+    def _show(self, session: Session) -> None:
+        differential = session.differential
+        self.header.setText("\n".join(_header(session, differential)))
+        found, waiting = len(session.table), int(session.to_review().sum())
+        running = " so far" if self.state.run is not None else ""
+        self.counts.setText(f"{differential.n_counted} counted of {found} found{running}")
+        self.review_button.setText(f"{waiting} to &review" if waiting else "Nothing to review")
+        self.review_button.setEnabled(bool(waiting))
+        analysis = session.analysis
+        notices = [f"⚠ {each.text}" for each in analysis.notices] if analysis is not None else []
+        self.notices.setText("\n".join(notices))
+        self.notices.setVisible(bool(notices))
+        rows = summary_rows(differential, session.progress())
+        self.table.show_rows(rows, self.state.filters.hidden)
+        self.indices.setText("\n".join(index_lines(differential)))
 
-    def _show(self, layer: Points) -> None:
-        origin, differential = origin_of(layer), _differential(layer)
-        model = origin.bundle or "model not recorded"
-        lines = [f"{Path(origin.slide).stem} · {model} · rule {RULE}"]
-        if origin.matched is not None:
-            lines.append(f"matched to the slide: {', '.join(origin.matched) or 'nothing'}")
-        self.header.setText("\n".join(lines))
-        review = int(layer.features["needs_review"].sum())
-        self.counts.setText(
-            f"{differential.n_counted} counted of {differential.n_cells} found · {review} to review"
-        )
-        labels, entropy = _columns(layer)
-        hidden = frozenset(labels[~np.asarray(layer.shown)])
-        self.table.show_rows(summary_rows(labels.tolist(), entropy, origin.taxonomy), hidden)
-        self._hide_unticked()
-        self._enable(why="")
-
-    def _show_nothing(self) -> None:
-        self.header.setText("No classified cells yet.")
-        self.counts.setText("Run “Classify cells”, or open a cells.csv.")
-        self.table.show_rows([], frozenset())
-        self._enable(why="Classify cells first. ")
-
-    def _enable(self, why: str) -> None:
-        for each in (self.export_cells_button, self.export_differential_button):
-            each.setEnabled(not why)
-        self.table.setVisible(not why)
+    def _later(self, *_: object) -> None:
+        self._timer.start()
 
     def _hide_unticked(self) -> None:
-        if self._layer is not None:
-            labels, _ = _columns(self._layer)
-            shown = ~np.isin(labels, list(self.table.hidden_codes))
-            if not np.array_equal(shown, self._layer.shown):
-                self._layer.shown = shown
+        self.state.hide(self.table.hidden_codes)
 
-    def _ask_cells(self) -> None:
-        self._ask("Export cells", "cells", self.export_cells)
+    def _select_chosen(self) -> None:
+        session = self.state.session
+        if session is not None:
+            self.state.select(session.ids_of(self.table.chosen_codes))
 
-    def _ask_differential(self) -> None:
-        self._ask("Export differential", "differential", self.export_differential)
+    def _select_for_review(self) -> None:
+        session = self.state.session
+        if session is not None:
+            self.state.select(session.table["cell_id"].to_numpy(np.int64)[session.to_review()])
 
-    def _ask(self, title: str, what: str, write: Callable[[Path], None]) -> None:
-        if self._layer is None:
-            return
-        slide = Path(origin_of(self._layer).slide)
-        proposal = f"{slide.stem}.{what}.csv"
-        chosen, _ = QFileDialog.getSaveFileName(self, title, proposal, "CSV (*.csv)")
-        if not chosen:
-            return
-        path = Path(chosen)
-        path = path if path.suffix.lower() == ".csv" else path.with_name(path.name + ".csv")
-        try:
-            write(path)
-        except DeepHemeError as err:
-            show_error(str(err))
-        else:
-            show_info(f"Written: {path}")
+    def _on_focus(self, *_: object) -> None:
+        self._view.take_edits()
+
+    def _to_release(self) -> ExitStack:
+        """Follow the state, and know how to stop that."""
+        stack, state = ExitStack(), self.state
+        signals = (
+            state.analysis_changed,
+            state.assessment_changed,
+            state.cells_changed,
+            state.filters_changed,
+            state.run_changed,
+        )
+        for signal in signals:
+            signal.connect(self._later)
+            stack.callback(signal.disconnect, self._later)
+        # napari's features table tells nobody of an edit, but gives the focus back after it
+        application = QApplication.instance()
+        if isinstance(application, QApplication):
+            application.focusChanged.connect(self._on_focus)
+            stack.callback(_disconnect, application, self._on_focus)
+        return stack
 
     def _lay_out(self) -> None:
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.export_cells_button)
-        buttons.addWidget(self.export_differential_button)
-        caveat = label(_CAVEAT)
-        caveat.setEnabled(False)
-        layout = QVBoxLayout(self)
-        for widget in (self.header, self.counts):
+        layout = scrolled(self, 400)
+        for widget in (self.header, self.counts, self.review_button, self.notices):
             layout.addWidget(widget)
-        layout.addWidget(self.table, 1)
-        layout.addWidget(caveat)
-        layout.addLayout(buttons)
-        self.setMinimumWidth(420)
+        layout.addWidget(self.table)
+        for widget in (self.indices, self.thresholds, self.export_menu, label(_CAVEAT)):
+            layout.addWidget(widget)
+        layout.addStretch(1)
 
 
-def _columns(layer: Points) -> tuple[NDArray[np.object_], NDArray[np.float64]]:
-    """Labels and entropies of a layer's cells."""
-    features: pd.DataFrame = layer.features
-    return features["label"].to_numpy(object), features["entropy"].to_numpy(np.float64)
+def _disconnect(application: QApplication, slot: Callable[..., None]) -> None:
+    # Qt did it itself where the dock is gone already
+    with suppress(TypeError, RuntimeError):
+        application.focusChanged.disconnect(slot)
 
 
-def _differential(layer: Points) -> Differential:
-    labels, entropy = _columns(layer)
-    return Differential.of(labels.tolist(), entropy, origin_of(layer).taxonomy)
-
-
-def _fingerprint(layer: Points) -> bytes:
-    """Changes when a label does, or the number of cells."""
-    features: pd.DataFrame = layer.features
-    return features["label"].cat.codes.to_numpy().tobytes()
+def _header(session: Session, differential: Differential) -> list[str]:
+    origin = session.origin
+    model = origin.bundle or "model not recorded"
+    lines = [f"{session.slide.stem} · {model} · rule {differential.rule}"]
+    if origin.matched is not None:
+        lines.append(f"matched to the slide: {', '.join(origin.matched) or 'nothing'}")
+    if session.file is not None:
+        lines.append(f"kept in {session.file.path.name}")
+    return lines

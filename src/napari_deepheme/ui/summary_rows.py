@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_deepheme.stats.differential import Differential, DifferentialRow, LineageRow
-from napari_deepheme.taxonomy import Taxonomy
+from napari_deepheme.stats.indices import Index
 
 FIGURE_SPACE = "\u2007"
 """As wide as a digit: keeps columns of numbers still."""
 
-NUMBER_HEADERS = ("n", "%", "95 % int.", "unc.")
+NUMBER_HEADERS = ("n", "%", "95 % int.", "done")
+_PERCENT = "mitotic"
+
+Progress = Mapping[str, tuple[int, int]]
+"""Of a class: cells that a person settled, and those that wait for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,45 +32,68 @@ class Row:
         Of the class; empty for a heading.
     numbers : tuple of str
         One for each of :data:`NUMBER_HEADERS`.
+    codes : tuple of str
+        The classes it is about.
     """
 
     name: str
     code: str
     colour: str
     numbers: tuple[str, ...]
+    codes: tuple[str, ...] = ()
 
 
-def summary_rows(labels: Sequence[str], entropy: NDArray[np.float64], taxonomy: Taxonomy) -> list[Row]:
-    """Lines of the table: lineages with more than one class have a heading with their sum.
-
-    Raises
-    ------
-    TaxonomyError
-        A label is not a class of the taxonomy.
-    """
-    differential = Differential.of(labels, entropy, taxonomy)
+def summary_rows(differential: Differential, progress: Progress | None = None) -> list[Row]:
+    """Lines of the table: lineages with more than one class have a heading with their sum."""
     rows = {row.cell_class.code: row for row in differential.rows}
+    known = progress or {}
     lines: list[Row] = []
     for lineage in differential.lineages:
         if len(lineage.codes) > 1:
-            lines.append(Row(lineage.lineage.value.capitalize(), "", "", _numbers(lineage)))
-        lines.extend(_line(rows[code]) for code in lineage.codes)
+            numbers = _numbers(lineage, lineage.codes, known)
+            lines.append(Row(lineage.lineage.value.capitalize(), "", "", numbers, lineage.codes))
+        lines.extend(_line(rows[code], known) for code in lineage.codes)
     left_out = [row for row in differential.rows if not row.counted]
     if left_out:
+        codes = tuple(row.cell_class.code for row in left_out)
         total = sum(row.count for row in left_out)
-        lines.append(Row("Not counted", "", "", (str(total), "", "", "")))
-    return lines + [_line(row) for row in left_out]
+        numbers = (str(total), "", "", _reviewed(codes, known))
+        lines.append(Row("Not counted", "", "", numbers, codes))
+    return lines + [_line(row, known) for row in left_out]
 
 
-def _line(row: DifferentialRow) -> Row:
-    return Row(row.cell_class.name, row.cell_class.code, row.cell_class.colour, _numbers(row))
+def index_lines(differential: Differential) -> list[str]:
+    """The indices with their intervals, then what the model has no class for."""
+    lines = [_index(each) for each in differential.indices.values() if np.isfinite(each.value)]
+    if differential.unknown:
+        names = ", ".join(each.name.lower() for each in differential.unknown)
+        lines.append(f"Unknown to the model, so called something else and missing in the ratios: {names}.")
+    return lines
 
 
-def _numbers(row: DifferentialRow | LineageRow) -> tuple[str, ...]:
+def _index(index: Index) -> str:
+    high = f"{index.high:.2f}" if np.isfinite(index.high) else "∞"
+    if index.key.startswith(_PERCENT):
+        return f"{index.title} {100 * index.value:.1f} % ({100 * index.low:.1f}–{100 * index.high:.1f})"
+    return f"{index.title} {index.value:.2f} ({index.low:.2f}–{high})"
+
+
+def _line(row: DifferentialRow, progress: Progress) -> Row:
+    known, code = row.cell_class, row.cell_class.code
+    return Row(known.name, code, known.colour, _numbers(row, (code,), progress), (code,))
+
+
+def _numbers(
+    row: DifferentialRow | LineageRow, codes: tuple[str, ...], progress: Progress
+) -> tuple[str, ...]:
     share = "" if np.isnan(row.fraction) else f"{100 * row.fraction:.1f}"
     interval = "" if np.isnan(row.low) else f"{_percent(row.low)}–{_percent(row.high)}"
-    doubt = "" if np.isnan(row.mean_entropy) else f"{row.mean_entropy:.2f}"
-    return str(row.count), share, interval, doubt
+    return str(row.count), share, interval, _reviewed(codes, progress)
+
+
+def _reviewed(codes: tuple[str, ...], progress: Progress) -> str:
+    done, waiting = (sum(progress.get(code, (0, 0))[i] for code in codes) for i in (0, 1))
+    return f"{done}/{done + waiting}" if done + waiting else ""
 
 
 def _percent(fraction: float) -> str:

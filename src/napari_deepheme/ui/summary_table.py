@@ -10,14 +10,14 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableW
 
 from napari_deepheme.ui.summary_rows import NUMBER_HEADERS, Row
 
-_WIDEST = ("9999", "100.0", "100.0–100.0", "0.00")
+_WIDEST = ("1000000", "100.0", "99.9–100.0", "999/999")
 _TIPS = (
     "Untick a class to hide its cells on the slide; the count stays as it is.",
     "Cells with this label: the model's, or yours where you changed it.",
     "Share of the counted cells.",
     "95 % Wilson interval of the share. It holds the sampling error alone: what the model confuses "
     "does not shrink with more cells.",
-    "Mean uncertainty of the class's cells: entropy of the ensemble in nats, 0 when all members are sure.",
+    "Cells of the class that a person settled, of those settled or to be reviewed.",
 )
 _CODE = Qt.ItemDataRole.UserRole
 
@@ -29,21 +29,28 @@ class SummaryTable(QTableWidget):
     -------
     ticked : None
         A class was ticked or unticked; :attr:`hidden_codes` tells.
+    chosen : None
+        Other lines are selected; :attr:`chosen_codes` tells.
     """
 
     ticked = Signal()
+    chosen = Signal()
 
     def __init__(self) -> None:
         super().__init__(0, 1 + len(NUMBER_HEADERS))
         self.setHorizontalHeaderLabels(["class", *NUMBER_HEADERS])
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
-        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        self.setAccessibleName("Differential count")
         self.setShowGrid(False)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._shape_header()
         self._codes: list[str] = []
+        self._rows: list[Row] = []
         self.itemChanged.connect(self._on_changed)
+        self.itemSelectionChanged.connect(self.chosen)
 
     @property
     def hidden_codes(self) -> frozenset[str]:
@@ -55,13 +62,22 @@ class SummaryTable(QTableWidget):
             if item.data(_CODE) and item.checkState() == Qt.CheckState.Unchecked
         )
 
+    @property
+    def chosen_codes(self) -> tuple[str, ...]:
+        """Codes of the classes of the selected lines; a heading stands for its classes."""
+        model = self.selectionModel()
+        lines = [index.row() for index in model.selectedRows()] if model is not None else []
+        return tuple(dict.fromkeys(code for line in lines for code in self._rows[line].codes))
+
     def show_rows(self, rows: Sequence[Row], hidden: frozenset[str]) -> None:
         """Show the numbers; the lines themselves are only made anew when the classes differ."""
         with QSignalBlocker(self):
+            self._rows = list(rows)
             names = [row.name for row in rows]
             if names != self._codes:
                 self._codes = names
                 self._make_lines(rows, hidden)
+            self._fit_height()
             for i, row in enumerate(rows):
                 for column, text in enumerate(row.numbers, start=1):
                     item = self.item(i, column)
@@ -83,6 +99,13 @@ class SummaryTable(QTableWidget):
                 item.setFont(_font(row))
                 self.setItem(i, column, item)
 
+    def _fit_height(self) -> None:
+        """As high as its lines: the dock scrolls, not the table in it."""
+        header = self.horizontalHeader()
+        heights = [self.rowHeight(row) for row in range(self.rowCount())]
+        top = header.sizeHint().height() if header is not None else 0
+        self.setFixedHeight(sum(heights) + top + 2 * self.frameWidth())
+
     def _shape_header(self) -> None:
         vertical, header = self.verticalHeader(), self.horizontalHeader()
         if vertical is None or header is None:
@@ -93,7 +116,7 @@ class SummaryTable(QTableWidget):
         header.setHighlightSections(False)
         for column, widest in enumerate(_WIDEST, start=1):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
-            self.setColumnWidth(column, self.fontMetrics().horizontalAdvance(widest) + 10)
+            self.setColumnWidth(column, self.fontMetrics().horizontalAdvance(widest) + 8)
         for column, text in enumerate(_TIPS):
             item = self.horizontalHeaderItem(column)
             if item is not None:
@@ -109,14 +132,14 @@ class SummaryTable(QTableWidget):
 def _name_item(row: Row, hidden: frozenset[str]) -> QTableWidgetItem:
     item = QTableWidgetItem(row.name)
     item.setFont(_font(row))
-    item.setFlags(Qt.ItemFlag.ItemIsEnabled)
+    item.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable)
     if row.code:
         swatch = QPixmap(12, 12)
         swatch.fill(QColor(row.colour))
         item.setData(Qt.ItemDataRole.DecorationRole, swatch)
         item.setData(_CODE, row.code)
         item.setToolTip(f"{row.code}: {row.name}")
-        item.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsUserCheckable)
+        item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
         shown = Qt.CheckState.Unchecked if row.code in hidden else Qt.CheckState.Checked
         item.setCheckState(shown)
     return item

@@ -67,6 +67,7 @@ class WhereBox(QWidget):
             viewer, lambda layer: isinstance(layer, Shapes), none="no shapes layer"
         )
         self.fields_box = FieldsBox(viewer)
+        self.setFocusProxy(self.radios[Where.COUNTABLE])
         self._lay_out()
         self.shapes_combo.changed.connect(self._on_shapes)
         self.fields_box.edited.connect(self._count_in_shapes)

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 W = TypeVar("W", bound=QWidget)
+
+RESEARCH_USE = "Research use only, not for diagnosis."
 
 
 def tip(widget: W, text: str) -> W:
@@ -22,6 +24,20 @@ def button(text: str, tooltip: str, on_click: Callable[[], object]) -> QPushButt
     made = tip(QPushButton(text), tooltip)
     made.clicked.connect(on_click)
     return made
+
+
+def scrolled(dock: QWidget, width: int) -> QVBoxLayout:
+    """Give a dock a layout that scrolls inside it, so that no screen is too small; ``width`` is the least."""
+    area, content = QScrollArea(), QWidget()
+    area.setWidgetResizable(True)
+    area.setFrameShape(QFrame.Shape.NoFrame)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    area.setWidget(content)
+    outer = QVBoxLayout(dock)
+    outer.setContentsMargins(0, 0, 0, 0)
+    outer.addWidget(area)
+    dock.setMinimumWidth(width)
+    return QVBoxLayout(content)
 
 
 def label(text: str = "") -> QLabel:

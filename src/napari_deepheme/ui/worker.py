@@ -33,11 +33,14 @@ class JobRun(QObject):
     succeeded : object
         The job's result.
     failed : Exception
+    ended : None
+        The thread is over and the job closed; also after :meth:`cancel`.
     """
 
     progressed = Signal(object)
     succeeded = Signal(object)
     failed = Signal(object)
+    ended = Signal()
 
     def __init__(self, job: Job[Any], parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -46,6 +49,7 @@ class JobRun(QObject):
         self._worker.yielded.connect(self._on_yielded)
         self._worker.returned.connect(self._on_returned)
         self._worker.errored.connect(self._on_errored)
+        self._worker.finished.connect(self._on_finished)
 
     def start(self) -> None:
         """Start the thread."""
@@ -55,6 +59,9 @@ class JobRun(QObject):
         """Stop at once for the caller; the thread ends after the step it is in and closes the job."""
         self._live = False
         self._worker.quit()
+
+    def _on_finished(self) -> None:
+        self.ended.emit()
 
     # slots of a QObject: Qt calls them on the main thread, whatever thread the worker signals from
     def _on_yielded(self, progress: Progress) -> None:

@@ -15,6 +15,7 @@ from napari_deepheme.detect.base import DetectionThresholds
 from napari_deepheme.export import cells_table
 from napari_deepheme.slide import SlideInfo
 from napari_deepheme.taxonomy import PBC_11
+from napari_deepheme.ui import opening, run
 from napari_deepheme.ui.layers import Origin
 
 MPP = (0.25, 0.2)
@@ -73,3 +74,10 @@ def viewer(smear_path):
 @pytest.fixture
 def image(viewer):
     return viewer.layers["smear"]
+
+
+@pytest.fixture(autouse=True)
+def own_folder(monkeypatch, tmp_path):
+    """Slides of the session lie in one folder: the analyses of each test are kept apart."""
+    monkeypatch.setattr(run, "analysis_folder", lambda _: tmp_path)
+    monkeypatch.setattr(opening, "analysis_folder", lambda _: tmp_path)

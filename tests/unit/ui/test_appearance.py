@@ -7,7 +7,7 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_deepheme.ui.appearance import ZoomFollower, look_at
-from napari_deepheme.ui.layers import append_cells, cells_layer
+from napari_deepheme.ui.layers import cells_layer, fill_cells
 
 
 @pytest.mark.parametrize("disc_px", [0.1, 5, 25])
@@ -35,7 +35,7 @@ def test_zooming_restyles_and_cells_that_come_later_look_alike(table, origin):
     assert layer.face_color[:, 3].min() == 1
     viewer.scene.camera.zoom = 20
     assert layer.face_color[:, 3].max() == 0
-    append_cells(layer, table.iloc[5:])
+    fill_cells(layer, table, origin, origin.taxonomy)
     assert layer.face_color[:, 3].max() == 0
     assert len(np.unique(layer.border_width)) == 1
     follower.stop()

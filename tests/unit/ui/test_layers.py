@@ -11,12 +11,10 @@ from napari.layers import Image, Layer
 from napari_deepheme.taxonomy import PBC_11
 from napari_deepheme.ui.layers import (
     Origin,
-    append_cells,
     cells_layer,
     cells_of,
-    has_edits,
+    fill_cells,
     is_cells,
-    mark_edits,
     origin_of,
     placement,
     rescale,
@@ -59,16 +57,17 @@ def test_cells_follow_an_image_that_was_moved(table, origin):
         np.testing.assert_allclose(layer.data_to_world(point), image.data_to_world(point))
 
 
-@pytest.mark.parametrize("first", [0, 1, 12])
-def test_appending_gives_the_layer_made_at_once(table, origin, first):
-    whole, grown = made(table, origin), made(table.iloc[:first], origin)
+@pytest.mark.parametrize("first", [0, 1, 12, 30])
+@pytest.mark.parametrize("last", [0, 1, 30])
+def test_filling_gives_the_layer_made_at_once(table, origin, first, last):
+    whole, filled = made(table.iloc[:last], origin), made(table.iloc[:first], origin)
     viewer = ViewerModel()
-    viewer.add_layer(grown)
-    for part in (table.iloc[first:20], table.iloc[20:]):
-        append_cells(grown, part)
-    pd.testing.assert_frame_equal(grown.features, whole.features)
+    viewer.add_layer(filled)
+    for part in (table.iloc[10:20], table.iloc[:last]):
+        fill_cells(filled, part.reset_index(drop=True), origin, origin.taxonomy)
+    pd.testing.assert_frame_equal(filled.features, whole.features, check_dtype=last > 0)
     for name in ("data", "border_color", "face_color", "symbol", "size", "border_width", "shown"):
-        np.testing.assert_array_equal(getattr(grown, name), getattr(whole, name))
+        np.testing.assert_array_equal(getattr(filled, name), getattr(whole, name))
 
 
 def test_cells_to_review_have_another_mark(table, origin):
@@ -77,19 +76,14 @@ def test_cells_to_review_have_another_mark(table, origin):
     assert symbols[0] != symbols[1] == symbols[2]
 
 
-def test_an_edited_label_recolours_and_is_a_persons(table, origin):
+def test_an_edited_label_is_a_persons(table, origin):
     layer = made(table, origin)
-    assert not has_edits(layer)
     other = next(code for code in PBC_11.codes if code != table["class"][4])
     # as napari's features table does it
     layer.features.iloc[4, layer.features.columns.get_loc("label")] = other
-    assert has_edits(layer)
-    mark_edits(layer)
-    np.testing.assert_allclose(layer.border_color[4, :3], colours_wanted([other])[0], atol=1e-6)
     exported = cells_of(layer)
     assert exported.loc[4, ["label", "label_source"]].tolist() == [other, "person"]
     assert (exported["label_source"] == "person").sum() == 1
-    assert has_edits(layer)
 
 
 def test_the_features_table_offers_the_classes_and_no_others(table, origin):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from shutil import copy
 
 import numpy as np
 import pandas as pd
@@ -14,14 +16,19 @@ from napari_deepheme.analysis.result import CellsReady
 from napari_deepheme.analysis.run import analyse
 from napari_deepheme.cells import Region
 from napari_deepheme.detect.choose import STAIN
-from napari_deepheme.errors import ScaleError, SlideError
+from napari_deepheme.errors import AnalysisFileError, ScaleError, SlideError
 from napari_deepheme.export import cells_table
 from napari_deepheme.fields import Field, FieldKind
 from napari_deepheme.jobs import Progress, drain
 from napari_deepheme.slide import open_slide
+from napari_deepheme.store import open_analysis
+from napari_deepheme.ui import run
+from napari_deepheme.ui.cells_view import view_of
 from napari_deepheme.ui.layers import cells_of, is_cells
-from napari_deepheme.ui.run import Request, Results, SlideFile, classify_job, outcome_text, progress_text
+from napari_deepheme.ui.run import Request, SlideFile, classify_job, outcome_text, progress_text
 from napari_deepheme.ui.slides import set_mpp
+from napari_deepheme.ui.state import state_of
+from napari_deepheme.ui.tasks import ClassifyTask
 
 
 def request(smear_path, toy_bundle_folder, shape=(1536, 1280), mpp=None):
@@ -29,46 +36,97 @@ def request(smear_path, toy_bundle_folder, shape=(1536, 1280), mpp=None):
     return Request(file, str(toy_bundle_folder), AnalysisOptions(target_cells=0))
 
 
-def run(viewer, job):
-    results = Results(viewer, viewer.layers["smear"])
+def classify(viewer, asked):
+    """As the window does it, on one thread."""
+    task = ClassifyTask(view_of(viewer), viewer.layers["smear"], asked)
 
     def on_progress(progress):
-        if isinstance(progress, CellsReady) and progress.found is not None:
-            results.add(progress.found)
-            results.show()
+        task.keep(progress)
+        task.show()
 
-    return drain(job, on_progress), results
+    analysis = drain(task.job(), on_progress)
+    text = task.finish(analysis)
+    task.ended()
+    return analysis, text
 
 
-def test_the_layer_ends_as_the_analysis(viewer, smear_path, toy_bundle, toy_bundle_folder):
-    analysis, results = run(viewer, classify_job(request(smear_path, toy_bundle_folder)))
-    (layer,) = (layer for layer in viewer.layers if is_cells(layer))
-    pd.testing.assert_frame_equal(cells_of(layer), cells_table(analysis))
-    with open_slide(smear_path) as slide:
+@pytest.fixture
+def own_smear(smear_path, tmp_path):
+    """A copy in a folder where an analysis file can lie."""
+    return Path(copy(smear_path, tmp_path / "smear.svs"))
+
+
+@pytest.fixture
+def own_viewer(viewer, own_smear):
+    viewer.layers["smear"].metadata["deepheme_slide"] = str(own_smear)
+    yield viewer
+    state_of(viewer).close()
+
+
+def test_the_layer_ends_as_the_analysis_and_is_kept_beside_the_slide(
+    own_viewer, own_smear, toy_bundle, toy_bundle_folder
+):
+    asked = request(own_smear, toy_bundle_folder)
+    _, text = classify(own_viewer, asked)
+    (layer,) = (layer for layer in own_viewer.layers if is_cells(layer))
+    with open_slide(own_smear) as slide:
         alone = drain(analyse(slide, toy_bundle, AnalysisOptions(target_cells=0)))
-    pd.testing.assert_frame_equal(cells_table(analysis), cells_table(alone))
-    assert results.n_cells == len(alone.counting().cells) > 20
+    wanted = cells_table(alone)
+    pd.testing.assert_frame_equal(cells_of(layer), wanted)
+    pd.testing.assert_frame_equal(state_of(own_viewer).table, wanted)
+    with open_analysis(own_smear.with_name("smear.deepheme.db")) as file:
+        assert file.finished
+        pd.testing.assert_frame_equal(cells_table(file.analysis()), wanted)
+    # once more: nothing is computed twice, and nothing is lost of what was corrected
+    state_of(own_viewer).relabel([1], "L2")
+    _, again = classify(own_viewer, asked)
+    assert len(state_of(own_viewer).sessions) == 1
+    assert again == text
+    assert state_of(own_viewer).table["label"][0] == "L2"
+    assert [each for each in own_viewer.layers if is_cells(each)] == [layer]
+
+
+def test_a_place_that_cannot_be_written_is_said(own_viewer, own_smear, toy_bundle_folder, monkeypatch):
+    def refuse(*_, **__):
+        raise AnalysisFileError("its disk is full.")
+
+    monkeypatch.setattr(run, "continued", refuse)
+    analysis, text = classify(own_viewer, request(own_smear, toy_bundle_folder))
+    assert "Kept in memory only" in text
+    assert "its disk is full." in text
+    state = state_of(own_viewer)
+    assert state.file is None
+    assert len(state.table) == len(analysis.counting().ids)
+    state.delete([1])
+    state.undo()
+    pd.testing.assert_frame_equal(state.table, cells_table(analysis))
 
 
 def show(viewer, analysis):
-    results = Results(viewer, viewer.layers["smear"])
-    results.add(analysis)
-    results.show()
+    task = ClassifyTask(
+        view_of(viewer),
+        viewer.layers["smear"],
+        Request(SlideFile.of(viewer.layers["smear"]), "toy", AnalysisOptions()),
+    )
+    task.keep(CellsReady("", 0, 0, "", analysis))
+    task.show()
     return viewer.layers[-1]
 
 
-def test_a_second_run_replaces_the_first(viewer, make_analysis, smear_path):
-    show(viewer, make_analysis(path=smear_path))
-    show(viewer, make_analysis(path=smear_path, n=5))
-    assert [len(layer.data) for layer in viewer.layers if is_cells(layer)] == [5]
+def test_a_second_run_takes_the_layer_of_the_first(viewer, make_analysis, smear_path):
+    first = show(viewer, make_analysis(path=smear_path))
+    second = show(viewer, make_analysis(path=smear_path, n=5))
+    assert second is first
+    assert len(second.data) == 5
+    assert len(state_of(viewer).sessions) == 1
 
 
 def test_work_of_a_person_is_never_replaced(viewer, make_analysis, smear_path):
     renamed = show(viewer, make_analysis(path=smear_path))
     renamed.name = "mine"
-    edited = show(viewer, make_analysis(path=smear_path))
-    label = edited.features["label"]
-    edited.features.loc[0, "label"] = next(code for code in label.cat.categories if code != label[0])
+    moved = show(viewer, make_analysis(path=smear_path))
+    moved.data[3] = (5, 6)
+    moved.events.data(value=moved.data, action="changed", data_indices=(3,), vertex_indices=((),))
     show(viewer, make_analysis(path=smear_path, n=5))
     assert sorted(len(layer.data) for layer in viewer.layers if is_cells(layer)) == [5, 30, 30]
 

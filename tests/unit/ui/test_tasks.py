@@ -13,6 +13,7 @@ from napari_deepheme.cells import Region
 from napari_deepheme.errors import SlideError
 from napari_deepheme.fields import Field, FieldKind
 from napari_deepheme.jobs import Progress, drain
+from napari_deepheme.ui.cells_view import view_of
 from napari_deepheme.ui.run import Request, SlideFile
 from napari_deepheme.ui.slides import is_fields
 from napari_deepheme.ui.tasks import ClassifyTask, FieldsTask
@@ -33,7 +34,7 @@ def test_a_counted_slide_shows_its_fields_below_its_cells(viewer, image, make_an
     facts = replace(made.facts, fields=judged, regions=(judged[0].region,))
     analysis = replace(made, facts=facts, units={"field 0": ""})
     request = Request(SlideFile.of(image), "toy", AnalysisOptions(target_cells=5))
-    task = ClassifyTask(viewer, image, request, "A remark.")
+    task = ClassifyTask(view_of(viewer), image, request, "A remark.")
     task.keep(CellsReady("", 30, 500, "", analysis, 0.5))
     text = task.finish(analysis)
     assert "30 found" in text
@@ -47,7 +48,7 @@ def test_a_counted_slide_shows_its_fields_below_its_cells(viewer, image, make_an
 
 def test_where_regions_were_given_no_fields_are_shown(viewer, image, make_analysis, smear_path):
     request = Request(SlideFile.of(image), "toy", AnalysisOptions())
-    ClassifyTask(viewer, image, request).finish(make_analysis(path=smear_path))
+    ClassifyTask(view_of(viewer), image, request).finish(make_analysis(path=smear_path))
     assert not any(is_fields(layer) for layer in viewer.layers)
 
 

@@ -1,0 +1,1 @@
+"""Looking through classified cells and correcting them, with a key for each class."""
