@@ -15,7 +15,7 @@ from napari_deepheme.classify.stain import StainColours
 from napari_deepheme.errors import BundleError
 from napari_deepheme.models.bundle import Channels, HashedFile, OpenBundle, Part, Spec, open_bundle
 from napari_deepheme.stats.assessment import ModelCalibration
-from napari_deepheme.taxonomy import Taxonomy, fault_of
+from napari_deepheme.taxonomy import Taxonomy, fault_of, recoloured
 
 if TYPE_CHECKING:
     from napari_deepheme.stats.calibration_set import CalibrationSet
@@ -100,7 +100,7 @@ class BundleSpec(Spec):
         tuple[Annotated[float, Field(gt=0)], ...] | None,
         Field(validation_alias=AliasChoices("class_prior", "mixture")),
     ] = None
-    taxonomy: Annotated[Taxonomy, AfterValidator(_sound)]
+    taxonomy: Annotated[Taxonomy, AfterValidator(_sound), AfterValidator(recoloured)]
     temperature: Annotated[float, Field(gt=0)]
     review: Review
     conformal: Conformal

@@ -20,7 +20,6 @@ from napari_deepheme.slide import Slide, open_slide
 from napari_deepheme.store import AnalysisFile, analysis_folder, continued, signature_of
 from napari_deepheme.ui.drawn import image_shape
 from napari_deepheme.ui.slides import given_mpp, slide_path
-from napari_deepheme.ui.torch_import import import_torch
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +119,6 @@ def classify_job(request: Request, files: Sequence[AnalysisFile] = ()) -> Job[An
     with request.slide.opened() as slide:
         slide.scale()  # before a file is made
         yield Progress("Loading the model")
-        import_torch()
         bundle = load_bundle(request.model)
         opened = _place(slide, bundle, request.options, files)
         yield opened

@@ -145,10 +145,9 @@ class SummaryDock(QWidget):
 
     def _lay_out(self) -> None:
         layout = scrolled(self, 400)
-        for widget in (self.header, self.counts, self.review_button, self.notices):
-            layout.addWidget(widget)
-        layout.addWidget(self.table)
-        for widget in (self.indices, self.thresholds, self.export_menu, label(_CAVEAT)):
+        above = (self.header, self.counts, self.review_button, self.notices)
+        below = (self.indices, self.thresholds, self.export_menu, label(_CAVEAT))
+        for widget in (*above, self.table, *below):
             layout.addWidget(widget)
         layout.addStretch(1)
 

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_deepheme.errors import DeepHemeError
 from napari_deepheme.slide import open_slide
-from napari_deepheme.taxonomy import CellClass, known_classes, recoloured
+from napari_deepheme.taxonomy import CellClass, known_classes
 from napari_deepheme.ui.review.adding import AddByClick, Position
 from napari_deepheme.ui.review.crops import CropReader
 from napari_deepheme.ui.review.details import cell_lines, votes_of
@@ -274,7 +274,7 @@ class ReviewDock(QWidget):
     def _take_keys(self, keys: ClassKeys | None) -> None:
         """Put keys in force, the default ones for want of others, and show them with their classes."""
         taxonomy = self.state.taxonomy
-        offered = offered_classes(recoloured(taxonomy)) if taxonomy is not None else ()
+        offered = offered_classes(taxonomy) if taxonomy is not None else ()
         self.keys = default_keys(offered) if keys is None else keys
         self._classes = {each.code: each for each in offered}
         more = [code for code in self.keys.codes.values() if code not in self._classes]
