@@ -134,7 +134,7 @@ def backgrounds(model: Model, cells: Patches) -> Found:
     for i, (height, width) in enumerate(cells.boxes):
         masked[i, np.hypot(y / (height / 2 + 3), x / (width / 2 + 3)) > 1] = glass[i]
     for name, images in (("masked", masked), ("swapped", swapped)):
-        other = Patches(images.round().astype(np.uint8), cells.labels, cells.boxes, cells.home)
+        other = Patches(images.round().astype(np.uint8), cells.labels, cells.boxes, cells.in_source)
         show(f"  background {name}", model.predict(other.crops(px)).mean.argmax(1) == cells.labels)
     return found
 

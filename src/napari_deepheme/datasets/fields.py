@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -226,12 +226,3 @@ def _middles(numbers: Floats) -> Floats:
     sizes = np.stack([bottom - top, right - left], axis=1)
     sizes[(sizes == 0).any(axis=1)] = np.nan
     return np.concatenate([np.stack([(top + bottom) / 2, (left + right) / 2], axis=1), sizes], axis=1)
-
-
-def boxes_within(boxes: Floats, shape: tuple[int, int]) -> Iterator[tuple[slice, slice]]:
-    """Pixels of each box that lie in an image of that shape."""
-    for y, x, height, width in boxes:
-        yield (
-            slice(max(0, int(y - height / 2)), min(shape[0], int(y + height / 2) + 1)),
-            slice(max(0, int(x - width / 2)), min(shape[1], int(x + width / 2) + 1)),
-        )

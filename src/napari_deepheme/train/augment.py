@@ -135,12 +135,12 @@ def _grid(n: int, patch_px: int, size: int, options: ViewOptions, generator: tor
 
 
 def _look(views: torch.Tensor, options: ViewOptions, generator: torch.Generator) -> torch.Tensor:
-    """Stain strength, hue and mixture in optical density; then gamma and stray light."""
+    """Stain strength, hue and mixing in optical density; then gamma and stray light."""
     n = len(views)
     far = torch.where(_chosen(generator, options.near, n, 1, 1, 1), _NEAR, 1.0) * options.look
     density = -torch.log(views.clamp(min=1 / 255))
-    mixture = torch.eye(3) + torch.randn(n, 3, 3, generator=generator) * 0.09 * far.view(n, 1, 1)
-    density = torch.bmm(mixture, density.flatten(2)).view_as(density)
+    mixing = torch.eye(3) + torch.randn(n, 3, 3, generator=generator) * 0.09 * far.view(n, 1, 1)
+    density = torch.bmm(mixing, density.flatten(2)).view_as(density)
     strength = torch.exp(_uniform(generator, -0.9, 0.35, n, 1, 1, 1) * far)
     hue = torch.exp(_uniform(generator, -0.35, 0.35, n, 3, 1, 1) * far)
     lamp = _uniform(generator, -0.03, 0.3, n, 1, 1, 1) + _uniform(generator, -0.09, 0.09, n, 3, 1, 1)

@@ -40,7 +40,7 @@ from napari_deepheme.stats.scoring import evaluate_predictions
 from napari_deepheme.taxonomy import Taxonomy
 from napari_deepheme.train.patches import Patches
 from napari_deepheme.train.recipe import Recipe
-from napari_deepheme.train.shares import expecting, met, shown
+from napari_deepheme.train.shares import expecting, slide_prior, training_prior
 from napari_deepheme.train.snapshot import Step, Trained
 from napari_deepheme.train.work import RECORD_FILE, take_place
 
@@ -118,8 +118,8 @@ def make_ensemble(
     folder : Path
         Replaced when the bundle is whole.
     """
-    learned = shown(recipe, taxonomy, provenance.counts)
-    prior = met(learned, recipe, taxonomy)
+    learned = training_prior(recipe, taxonomy, provenance.counts)
+    prior = slide_prior(learned, recipe, taxonomy)
     weights = [packed(expecting(load_file(file), recipe, learned, prior)) for file in trained.members]
     # as stored, so that the figures are those of the bundle
     networks = [unpacked(recipe.architecture, len(taxonomy.classes), content) for content in weights]
@@ -215,7 +215,7 @@ def _metrics(evaluation: Evaluation) -> dict[str, float]:
     return metrics | members
 
 
-def some(index: NDArray[np.intp]) -> NDArray[np.intp]:
+def evenly_drawn(index: NDArray[np.intp]) -> NDArray[np.intp]:
     """At most :data:`MOST_LEARNED` of the cells learned from, evenly drawn."""
     chosen: NDArray[np.intp] = index[
         np.linspace(0, len(index) - 1, min(len(index), MOST_LEARNED)).astype(int)
@@ -224,10 +224,10 @@ def some(index: NDArray[np.intp]) -> NDArray[np.intp]:
 
 
 def _stain(calibration: Patches, recipe: Recipe) -> StainColours | None:
-    """The colours of home, from cells of every class."""
-    home = np.flatnonzero(calibration.home)
-    some = home[np.linspace(0, len(home) - 1, min(len(home), _STAIN_CELLS)).astype(int)]
-    return stain_colours(calibration.take(some).crops(recipe.input_px))
+    """The colours of the source domain, from cells of every class."""
+    own = np.flatnonzero(calibration.in_source)
+    sample = own[np.linspace(0, len(own) - 1, min(len(own), _STAIN_CELLS)).astype(int)]
+    return stain_colours(calibration.take(sample).crops(recipe.input_px))
 
 
 def _csv(trace: Sequence[Step]) -> bytes:

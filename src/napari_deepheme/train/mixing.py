@@ -15,7 +15,7 @@ from napari_deepheme.train.painting import Painter
 from napari_deepheme.train.patches import Patches
 
 _CONTRACTION = (math.log(0.55), math.log(0.95))  # of the diameter of cells that did not spread
-_LOOKED_AT = 256  # cells of home whose colours are measured
+_LOOKED_AT = 256  # cells of the source domain whose colours are measured
 _STRENGTH, _HUE = (-0.3, 0.6), (-0.5, 0.4)  # of cytoplasm, logarithms of factors of its density
 
 
@@ -38,10 +38,12 @@ class Mixer:
         for i in index:
             looks[:, i] = _look(patches.images[i], input_px)
         self._background, self._density, self._texture = looks
-        self._home = index[patches.home[index]]
-        self._away = index[~patches.home[index]]
-        some = self._home[np.linspace(0, len(self._home) - 1, min(len(self._home), _LOOKED_AT)).astype(int)]
-        own = stain_colours(patches.take(some).crops(input_px))
+        self._source = index[patches.in_source[index]]
+        self._elsewhere = index[~patches.in_source[index]]
+        sample = self._source[
+            np.linspace(0, len(self._source) - 1, min(len(self._source), _LOOKED_AT)).astype(int)
+        ]
+        own = stain_colours(patches.take(sample).crops(input_px))
         self._painter = Painter(own) if own else None  # pictures without red cells are never painted
         side = patches.images.shape[1]
         axis = torch.arange(side) - (side - 1) / 2
@@ -56,21 +58,23 @@ class Mixer:
         """
         images = self._recoloured(index, options, rng)
         boxed = self._has_box(index)
-        home = self.patches.home[index]  # what is from elsewhere may be no cell, with no cytoplasm to tint
-        for taker in np.flatnonzero((rng.random(len(index)) < options.tinted) & boxed & home):
+        in_source = self.patches.in_source[
+            index
+        ]  # what is from elsewhere may be no cell, with no cytoplasm to tint
+        for taker in np.flatnonzero((rng.random(len(index)) < options.tinted) & boxed & in_source):
             images[taker] = _tinted(images[taker], self._inside(self.patches.boxes[index[taker]]), rng)
         moved = np.flatnonzero((rng.random(len(index)) < options.moved) & boxed)
         if len(moved) == 0:
             return images
         donors = np.where(
-            (rng.random(len(moved)) < 0.3) & (len(self._away) > 0),
-            self._drawn(self._away, len(moved), rng),
-            self._drawn(self._home, len(moved), rng),
+            (rng.random(len(moved)) < 0.3) & (len(self._elsewhere) > 0),
+            self._drawn(self._elsewhere, len(moved), rng),
+            self._drawn(self._source, len(moved), rng),
         )
         others = self._recoloured(donors, options, rng)
         for taker, other in zip(moved, others, strict=True):
             box = self.patches.boxes[index[taker]]
-            if home[taker] and rng.random() < options.contracted:
+            if in_source[taker] and rng.random() < options.contracted:
                 share = math.exp(rng.uniform(*_CONTRACTION))
                 images[taker], box = _contracted(images[taker], share, rng), box * share
             inside = self._inside(box)
@@ -85,29 +89,31 @@ class Mixer:
 
     def _drawn(self, pool: NDArray[np.intp], n: int, rng: np.random.Generator) -> NDArray[np.intp]:
         # an empty pool only stands in where np.where never looks at it
-        return rng.choice(pool if len(pool) else self._home, n)
+        return rng.choice(pool if len(pool) else self._source, n)
 
     def _recoloured(
         self, index: NDArray[np.intp], options: ViewOptions, rng: np.random.Generator
     ) -> torch.Tensor:
         """Patches, of which some have background and nuclear density of another cell, or another smear's.
 
-        Cells from elsewhere nearly always take those of home, and its sharpness: their class must not be
-        "from elsewhere".
+        Cells from elsewhere nearly always take the colours of the source domain, and its sharpness: their
+        class must not be "from elsewhere".
         """
         images = torch.from_numpy(self.patches.images[index]).permute(0, 3, 1, 2).float() / 255
-        home = self.patches.home[index]
-        share = np.where(home, options.recoloured, min(1.0, 2 * options.recoloured))
+        in_source = self.patches.in_source[index]
+        share = np.where(in_source, options.recoloured, min(1.0, 2 * options.recoloured))
         takers = np.flatnonzero(rng.random(len(index)) < share)
-        towards_home = rng.random(len(takers)) < np.where(home[takers] & (len(self._away) > 0), 0.25, 0.8)
+        towards_source = rng.random(len(takers)) < np.where(
+            in_source[takers] & (len(self._elsewhere) > 0), 0.25, 0.8
+        )
         donors = np.where(
-            towards_home,
-            self._drawn(self._home, len(takers), rng),
-            self._drawn(self._away, len(takers), rng),
+            towards_source,
+            self._drawn(self._source, len(takers), rng),
+            self._drawn(self._elsewhere, len(takers), rng),
         )
         if len(takers):
             images[takers] = self._in_colours_of(images[takers], index[takers], donors)
-        painted = np.flatnonzero((rng.random(len(index)) < options.painted) & home)
+        painted = np.flatnonzero((rng.random(len(index)) < options.painted) & in_source)
         if self._painter and len(painted):
             images[painted] = self._painter.painted(images[painted], rng)
         return images
@@ -119,12 +125,12 @@ class Mixer:
         density = -torch.log(images.clamp(min=1 / 255)) - _column(self._background[own])
         density = density * _column(gain) + _column(self._background[donors])
         images = torch.exp(-density.clamp(min=-0.05)).clamp(0, 1)
-        away = np.flatnonzero(~self.patches.home[own] & self.patches.home[donors])
-        if len(away):
-            sharper = (self._texture[donors[away]] / self._texture[own[away]]).clip(0.5, 3)
-            *bands, rest = texture_bands(images[away])
+        foreign = np.flatnonzero(~self.patches.in_source[own] & self.patches.in_source[donors])
+        if len(foreign):
+            sharper = (self._texture[donors[foreign]] / self._texture[own[foreign]]).clip(0.5, 3)
+            *bands, rest = texture_bands(images[foreign])
             gains = torch.from_numpy(sharper).T.view(3, -1, 1, 1, 1)
-            images[away] = (rest + sum(band * g for band, g in zip(bands, gains, strict=True))).clamp(0, 1)
+            images[foreign] = (rest + sum(band * g for band, g in zip(bands, gains, strict=True))).clamp(0, 1)
         return images
 
     def _inside(self, box: NDArray[np.float32]) -> torch.Tensor:

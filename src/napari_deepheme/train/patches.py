@@ -35,14 +35,14 @@ class Patches:
         Class indices.
     boxes : ndarray of float32, shape (n, 2)
         Height and width of the cell, px; NaN where not known.
-    home : ndarray of bool, shape (n,)
+    in_source : ndarray of bool, shape (n,)
         False for cells of another laboratory than the one the model is for: they may not be told by colour.
     """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
     boxes: NDArray[np.float32]
-    home: NDArray[np.bool_]
+    in_source: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.labels)

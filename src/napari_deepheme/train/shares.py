@@ -1,4 +1,4 @@
-"""How often classes are shown in training and how often they are met on slides."""
+"""The class prior of a training, and the one expected on slides."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from napari_deepheme.train.snapshot import Weights
 Shares = NDArray[np.float64]
 
 
-def shown(recipe: Recipe, taxonomy: Taxonomy, counts: Mapping[str, int]) -> Shares:
+def training_prior(recipe: Recipe, taxonomy: Taxonomy, counts: Mapping[str, int]) -> Shares:
     """Share of each class in the batches of a training on so many cells, shape (k,)."""
     drawn = np.array([max(1, counts.get(code, 0)) for code in taxonomy.codes]) ** (1.0 - recipe.balance)
     shares: Shares = drawn / drawn.sum()
     return shares
 
 
-def met(shares: Shares, recipe: Recipe, taxonomy: Taxonomy) -> Shares:
+def slide_prior(shares: Shares, recipe: Recipe, taxonomy: Taxonomy) -> Shares:
     """The same on slides: of the classes that are rare there no more than the recipe says, shape (k,)."""
     most = np.array([recipe.rare.get(code, 1.0) for code in taxonomy.codes])
     common = shares <= most
@@ -33,7 +33,7 @@ def met(shares: Shares, recipe: Recipe, taxonomy: Taxonomy) -> Shares:
 
 
 def expecting(weights: Weights, recipe: Recipe, learned: Shares, expected: Shares) -> Weights:
-    """A member that learned from classes in one mixture, made to expect another (Saerens et al. 2002)."""
+    """A member that learned from classes in one class prior, made to expect another (Saerens et al. 2002)."""
     network = build_network(recipe.architecture, len(learned))
     *_, last = (name for name, _ in network.named_parameters())  # what is added to the outputs
     return weights | {last: weights[last] + torch.from_numpy(np.log(expected / learned)).float()}

@@ -163,7 +163,7 @@ class _Training:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         images, labels = images.to(self.device), labels.to(self.device)
-        share, order = self.mixture(len(labels))
+        share, order = self.mixup(len(labels))
         images = torch.lerp(images[order], images, share) if share < 1 else images
         with torch.autocast(self.device.type, torch.bfloat16, enabled=_gains_from_bf16(self.device)):
             logits = self.network(images.contiguous(memory_format=torch.channels_last)).float()
@@ -175,7 +175,7 @@ class _Training:
         self.optimiser.step()
         return loss.item()
 
-    def mixture(self, n: int) -> tuple[float, torch.Tensor]:
+    def mixup(self, n: int) -> tuple[float, torch.Tensor]:
         """Share that images keep when mixed with others, and which others (Zhang et al. 2018)."""
         if not self.recipe.mixup:
             return 1.0, torch.arange(n)

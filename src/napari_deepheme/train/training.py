@@ -24,7 +24,7 @@ from napari_deepheme.errors import OptionError
 from napari_deepheme.jobs import Job, Progress
 from napari_deepheme.models.device import Device, torch_device
 from napari_deepheme.taxonomy import Taxonomy
-from napari_deepheme.train.bundling import Parts, Provenance, make_ensemble, some
+from napari_deepheme.train.bundling import Parts, Provenance, evenly_drawn, make_ensemble
 from napari_deepheme.train.patches import Patches, read_patches
 from napari_deepheme.train.recipe import Recipe
 from napari_deepheme.train.sampling import Sampler
@@ -127,7 +127,7 @@ def train(options: TrainOptions) -> Job[Training]:
         _joined(trainings),
         recipe,
         taxonomy,
-        Parts(*(patches.take(index) for index in (some(plan.train), plan.calibration, plan.test))),
+        Parts(*(patches.take(index) for index in (evenly_drawn(plan.train), plan.calibration, plan.test))),
         _provenance(options, plan, record),
         options.out,
     )

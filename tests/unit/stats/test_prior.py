@@ -9,7 +9,7 @@ from napari_deepheme.errors import BundleError
 from napari_deepheme.stats.prior import class_prior, with_prior
 from napari_deepheme.taxonomy import PBC_11
 from napari_deepheme.train.recipe import read_recipe
-from napari_deepheme.train.shares import shown
+from napari_deepheme.train.shares import training_prior
 
 EVEN = np.full(3, 1 / 3)
 
@@ -81,6 +81,6 @@ def test_the_embedded_model_knows_the_prior_it_learned_from():
 def test_the_prior_learned_from_is_what_balancing_left_of_the_counts(balance, share):
     recipe = read_recipe("small").model_copy(update={"balance": balance})
     counts = dict.fromkeys(PBC_11.codes, 100) | {"M6": 900}
-    shares = dict(zip(PBC_11.codes, shown(recipe, PBC_11, counts), strict=True))
+    shares = dict(zip(PBC_11.codes, training_prior(recipe, PBC_11, counts), strict=True))
     assert shares["M6"] == pytest.approx(share)
     assert sum(shares.values()) == pytest.approx(1)

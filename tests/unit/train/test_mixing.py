@@ -19,8 +19,8 @@ def patches(n: int = 24, away_from: int = 12, boxes: float = 40) -> Patches:
     images[:away_from], images[away_from:] = HOME_GLASS, AWAY_GLASS
     images[:, np.hypot(y, x) < 16] = (80, 40, 110)
     images[:, np.hypot(y - 60, x) < 8] = (200, 120, 120)  # a red cell beside it
-    home = np.arange(n) < away_from
-    return Patches(images, (~home).astype(np.int64), np.full((n, 2), boxes, np.float32), home)
+    in_source = np.arange(n) < away_from
+    return Patches(images, (~in_source).astype(np.int64), np.full((n, 2), boxes, np.float32), in_source)
 
 
 def mixer(cells: Patches) -> Mixer:
@@ -42,7 +42,7 @@ def test_glass_no_longer_tells_the_laboratory():
     glass = mixed(cells, recoloured=0.5)[:, 0, 20, 20]
     before = torch.from_numpy(cells.images[:, 20, 20, 0]).float() / 255
     assert (before[:100] > before[100:]).all()
-    # most cells from elsewhere now lie on the glass of home, and some of home on that of elsewhere
+    # most cells from elsewhere now lie on the glass of the source domain, and some the other way round
     assert (glass[100:] > 0.85).float().mean() > 0.6
     assert (glass[:100] < 0.7).float().mean() > 0.2
 
