@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari.utils.notifications import show_error, show_info
+from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton
 
 from napari_deepheme.errors import DeepHemeError
@@ -52,7 +53,8 @@ class ExportMenu(QPushButton):
         self._state, self._before = state, before
         menu = QMenu(self)
         menu.setToolTipsVisible(True)
-        self.entries = {each: menu.addAction(each.title) for each in _EXPORTS}
+        self.entries = {each: QAction(each.title, menu) for each in _EXPORTS}
+        menu.addActions(list(self.entries.values()))
         for each, action in self.entries.items():
             action.setToolTip(each.tooltip)
             action.triggered.connect(lambda _=False, what=each: self._ask(what))

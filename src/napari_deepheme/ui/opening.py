@@ -7,6 +7,7 @@ from pathlib import Path
 
 from napari.layers import Image
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
+from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QMenu, QPushButton
 
 from napari_deepheme.errors import DeepHemeError
@@ -83,7 +84,8 @@ class EarlierButton(QPushButton):
         self._menu.clear()
         for path in earlier_analyses(self._image):
             when = datetime.fromtimestamp(path.stat().st_mtime, UTC).astimezone()
-            action = self._menu.addAction(f"{path.name} · {when:%Y-%m-%d %H:%M}")
+            action = QAction(f"{path.name} · {when:%Y-%m-%d %H:%M}", self._menu)
+            self._menu.addAction(action)
             action.triggered.connect(lambda _=False, chosen=path: self._open(chosen))
 
     def _open(self, path: Path) -> None:

@@ -145,10 +145,8 @@ class SummaryDock(QWidget):
 
     def _lay_out(self) -> None:
         layout = scrolled(self, 400)
-        for widget in (self.header, self.counts, self.review_button, self.notices):
-            layout.addWidget(widget)
-        layout.addWidget(self.table)
-        for widget in (self.indices, self.thresholds, self.export_menu, label(_CAVEAT)):
+        above: tuple[QWidget, ...] = (self.header, self.counts, self.review_button, self.notices, self.table)
+        for widget in (*above, self.indices, self.thresholds, self.export_menu, label(_CAVEAT)):
             layout.addWidget(widget)
         layout.addStretch(1)
 
