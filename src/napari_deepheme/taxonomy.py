@@ -319,7 +319,7 @@ def known_classes(codes: Iterable[str]) -> Taxonomy:
 
 
 def recoloured(taxonomy: Taxonomy) -> Taxonomy:
-    """A taxonomy in the colours of today where it is a preset; bundles keep those of the day they were made."""
+    """A preset in the colours of today, whatever its bundle was made with; others stay as they are."""
     today = (
         {each.code: each.colour for each in PRESETS[taxonomy.name].classes}
         if taxonomy.name in PRESETS

@@ -5,16 +5,21 @@ from __future__ import annotations
 import threading
 
 import pytest
-from qtpy.QtCore import QPoint, Qt
+from napari.components import ViewerModel
+from qtpy.QtCore import QCoreApplication, QEvent, QPoint, Qt
 from review_cells import analysis_of
 
+from napari_deepheme.slide import open_slide
 from napari_deepheme.ui.review import keys as review_keys
-from napari_deepheme.ui.review.crops import CropRequest
+from napari_deepheme.ui.review.crops import CropReader, CropRequest
 from napari_deepheme.ui.review.dock import ReviewDock
+from napari_deepheme.ui.review.gallery import Gallery
 from napari_deepheme.ui.review.key_editor import KeyEditor
 from napari_deepheme.ui.review.keys import HEMELABEL
 from napari_deepheme.ui.review.order import CellFilter, Order, Show
+from napari_deepheme.ui.review.reviewer import Reviewer
 from napari_deepheme.ui.session import Session
+from napari_deepheme.ui.state import state_of
 
 PLUGIN = "napari-deepheme"
 PATIENCE_MS = 120_000
@@ -184,3 +189,15 @@ def test_after_release_nothing_listens(window):
     assert window.viewer.mouse_drag_callbacks == others
     window.state.relabel([int(window.reviewer.ids[0])], "M1")
     assert window.dock.panel.message.text() == ""
+
+
+def test_a_gallery_that_is_destroyed_leaves_no_thread(qtbot, smear_path):
+    """As when the window goes, without a word to the dock."""
+    reviewer = Reviewer(state_of(ViewerModel()))
+    gallery = Gallery(reviewer, lambda code: "#ffffff", lambda code: code)
+    gallery.set_reader(CropReader(lambda: open_slide(smear_path), (1.0, 1.0), gallery.announce))
+    gallery._reader.get(CropRequest(100.0, 100.0))
+    assert [each for each in threading.enumerate() if each.name == "deepheme-crops"]
+    gallery.deleteLater()
+    QCoreApplication.sendPostedEvents(gallery, QEvent.Type.DeferredDelete)
+    assert not [each for each in threading.enumerate() if each.name == "deepheme-crops"]

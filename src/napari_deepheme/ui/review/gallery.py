@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from qtpy.QtCore import QEvent, QPoint, QRect, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QHelpEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QResizeEvent
@@ -53,6 +54,9 @@ class Gallery(QAbstractScrollArea):
         super().__init__(parent)
         self._reviewer, self._colour_of, self._name_of = reviewer, colour_of, name_of
         self._reader: CropReader | None = None
+        self._open_readers: list[CropReader] = []
+        # no method of this object is called when it is destroyed, hence a function and a list
+        self.destroyed.connect(partial(_close_all, self._open_readers))
         self._grid = Grid([0], 1, (_LEAST_TILE, _LEAST_TILE))
         self._pressed: tuple[int, QPoint] | None = None
         self._anchor = 0
@@ -76,9 +80,9 @@ class Gallery(QAbstractScrollArea):
 
     def set_reader(self, reader: CropReader | None) -> None:
         """Take pictures from another reader; the one before is closed."""
-        if self._reader is not None:
-            self._reader.close()
+        _close_all(self._open_readers)
         self._reader = reader
+        self._open_readers.extend([reader] if reader is not None else [])
         self._port.update()
 
     def announce(self, request: CropRequest) -> None:
@@ -269,3 +273,8 @@ class Gallery(QAbstractScrollArea):
         painter.setPen(self.palette().windowText().color())
         text = f"{self._name_of(code) or 'no class'} ({code or '?'}) · {count}"
         painter.drawText(box, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, text)
+
+
+def _close_all(readers: list[CropReader], _destroyed: object = None) -> None:
+    while readers:
+        readers.pop().close()
