@@ -132,12 +132,12 @@ def _columns(analysis: Analysis, assessed: Assessment, options: AssessmentOption
     names = np.array([cell_class.name for cell_class in spec.taxonomy.classes], dtype=object)
     rows = np.arange(len(cells))
     mpp = analysis.facts.slide.mpp or (np.nan, np.nan)
-    y, x = cells.yx.T
+    y, x = cells.yx.round(2).T  # µm follow from the pixels as they are written, corrected or not
     regions = np.array([region.name for region in analysis.facts.regions] or [""], dtype=object)
     columns: Columns = {
         "cell_id": analysis.ids,
-        "x_px": x.round(2),
-        "y_px": y.round(2),
+        "x_px": x,
+        "y_px": y,
         "x_um": (x * mpp[1]).round(3),
         "y_um": (y * mpp[0]).round(3),
         "class": codes[assessed.call],

@@ -60,7 +60,7 @@ class JobRun(QObject):
         self._live = False
         self._worker.quit()
 
-    def _on_finished(self) -> None:
+    def _on_finished(self, _: None = None) -> None:
         self.ended.emit()
 
     # slots of a QObject: Qt calls them on the main thread, whatever thread the worker signals from
