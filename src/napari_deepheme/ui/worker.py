@@ -49,7 +49,7 @@ class JobRun(QObject):
         self._worker.yielded.connect(self._on_yielded)
         self._worker.returned.connect(self._on_returned)
         self._worker.errored.connect(self._on_errored)
-        self._worker.finished.connect(self._on_finished)  # type: ignore[arg-type]
+        self._worker.finished.connect(self._on_finished)
 
     def start(self) -> None:
         """Start the thread."""
