@@ -132,6 +132,25 @@ def test_gallery_slide_and_state_show_the_same_cell(window):
     assert window.dock.panel.what.text().startswith(f"cell {other} ")
 
 
+def test_the_camera_is_led_only_by_a_person_who_reviews(window):
+    camera, row = window.viewer.scene.camera, window.reviewer.row()
+    at_first = camera.center
+    camera.center = (0.0, 1.0, 1.0)
+    window.state.relabel([int(window.reviewer.ids[5])], "M3")  # as from elsewhere: the list is made anew
+    window.dock._catch_up()
+    assert tuple(camera.center) == (0.0, 1.0, 1.0)
+    window.dock.hide()
+    (marker,) = [layer for layer in window.viewer.layers if layer.name == "cell in review"]
+    assert len(marker.data) == 0
+    window.press(KEY.Key_N)
+    assert tuple(camera.center) == (0.0, 1.0, 1.0)
+    window.reviewer.go_to(int(row["cell_id"]))
+    window.dock.show()
+    window.dock.showEvent(None)  # the window of a test is never on a screen
+    assert len(marker.data) == 1
+    assert tuple(camera.center) == tuple(at_first)
+
+
 def test_crops_come_from_the_file(window):
     request = CropRequest(*window.reviewer.tile(0).yx)
     window.wait(lambda: window.gallery._reader.get(request) is not None)

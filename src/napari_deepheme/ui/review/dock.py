@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QEvent, Qt, QTimer
-from qtpy.QtGui import QKeyEvent
+from qtpy.QtGui import QHideEvent, QKeyEvent, QShowEvent
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_deepheme.errors import DeepHemeError
@@ -60,6 +60,8 @@ class ReviewDock(QWidget):
         self._session: Session | None = None
         self._acting, self._telling, self._hint = False, False, "Ctrl-Z"
         self._touched: tuple[int, ...] = ()
+        self._led_to: int | None = None
+        self._live = True
         self._classes: dict[str, CellClass] = {}
         self.keys = ClassKeys({})
         self._marker = Marker(viewer)
@@ -88,6 +90,7 @@ class ReviewDock(QWidget):
 
     def release(self) -> None:
         """Let go of viewer, state and file; once is enough."""
+        self._live = False
         self._late.stop()
         self._adding.switch(False)
         for signal, slot in self._connections:
@@ -121,6 +124,20 @@ class ReviewDock(QWidget):
             self.panel.gallery.hide_context()
         else:
             super().keyReleaseEvent(event)
+
+    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802
+        """Go to the cell one is at."""
+        super().showEvent(event)
+        if self._live:
+            self._show_place()
+
+    def hideEvent(self, event: QHideEvent | None) -> None:  # noqa: N802
+        """Leave the slide as it is without the review."""
+        super().hideEvent(event)
+        if self._live and not self.isVisibleTo(
+            self.window()
+        ):  # not when the whole window is minimised or closed
+            self._show_place(lead=False)
 
     def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802
         """Let go of the viewer when napari takes the dock out of its window."""
@@ -237,10 +254,11 @@ class ReviewDock(QWidget):
         )
         changed = f"changed {reviewer.n_settled} of {len(reviewer)} · {reviewer.n_waiting} to review"
         self.panel.count.setText(changed if there else _NOTHING)
-        self._show_place()
+        # a person who looks elsewhere while cells come in is not taken back
+        self._show_place(lead=self.reviewer.current_id != self._led_to)
 
-    def _show_place(self, *, tell: bool = True) -> None:
-        """Show where one is, in the gallery, in words and on the slide."""
+    def _show_place(self, *, tell: bool = True, lead: bool = True) -> None:
+        """Show where one is, in the gallery, in words and, while the dock is looked at, on the slide."""
         self.panel.gallery.show_current()
         row, cell = self.reviewer.row(), self.reviewer.current_id
         votes = votes_of(self.state.analysis, cell) if cell is not None else ""
@@ -248,8 +266,10 @@ class ReviewDock(QWidget):
         self.panel.what.setText(what)
         self.panel.why.setText(why)
         mpp = self._session.origin.mpp if self._session is not None else None
-        yx = None if row is None else (float(row["y_px"]), float(row["x_px"]))
-        self._marker.show(yx, self.state.slide, mpp[1] if mpp else None)
+        seen = row is not None and self.isVisibleTo(self.window())
+        yx = (float(row["y_px"]), float(row["x_px"])) if row is not None and seen else None
+        self._marker.show(yx, self.state.slide, mpp[1] if mpp else None, lead=lead and tell)
+        self._led_to = cell if seen else None
         if tell:
             self._telling = True
             self.state.select(self.reviewer.selected, cell)

@@ -38,8 +38,10 @@ class Marker:
         """The layer; None before the first cell, or when a person deleted it."""
         return next((each for each in self._viewer.layers if MARKER_KEY in each.metadata), None)
 
-    def show(self, yx: tuple[float, float] | None, slide: Layer | None, mpp: float | None) -> None:
-        """Mark a cell of a slide, level-0 pixels, or none."""
+    def show(
+        self, yx: tuple[float, float] | None, slide: Layer | None, mpp: float | None, *, lead: bool = True
+    ) -> None:
+        """Mark a cell of a slide, level-0 pixels, or none; ``lead`` the camera there."""
         layer = self.layer
         if yx is None:
             if layer is not None and len(layer.data):
@@ -53,7 +55,8 @@ class Marker:
                 setattr(layer, name, value)
         layer.data = np.array([yx])
         layer.size = _RING_UM / (mpp or _UNKNOWN_MPP)
-        self._go_to(layer)
+        if lead:
+            self._go_to(layer)
 
     def _made(self, place: dict[str, Any]) -> Points:
         selected = set(self._viewer.layers.selection)
