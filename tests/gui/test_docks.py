@@ -110,6 +110,10 @@ def test_classify_a_slide_and_read_the_summary(with_slide, smear_path, toy_bundl
     with_slide.wait(lambda: counts.items() <= with_slide.table_column(1).items())
     assert f"{differential.n_counted} counted of {len(wanted)} found" in with_slide.summary.counts.text()
     assert "knows no blasts" in with_slide.classify.model_box.line.text()
+    how_it_ended = with_slide.classify.status.text()
+    assert "counted" in how_it_ended
+    with_slide.viewer.add_points(np.zeros((1, 2)))  # a layer more changes nothing about that
+    assert with_slide.classify.status.text() == how_it_ended
 
 
 def test_what_is_matched_can_be_switched_off_and_the_summary_says_so(with_slide):

@@ -142,6 +142,8 @@ class ClassifyDock(QWidget):
     def _on_slide(self) -> None:
         """Follow the chosen slide; of the sample no more cells are asked for than it has."""
         image = self.slide_box.layer
+        if image is not self.state.slide:
+            self.state.outcome = ""  # it was another slide's
         self.state.slide = image
         usual = AnalysisOptions().target_cells
         if image is not None and slide_path(image) == SAMPLE and self.target_spin.value() == usual:
@@ -190,7 +192,7 @@ class ClassifyDock(QWidget):
         for shown in (self.bar, self.progress_line, self.cancel_button):
             shown.setVisible(self.is_running)
         if not self.is_running:
-            self.status.setText(why)
+            self.status.setText(why or self.state.outcome)
 
     def _lay_out(self) -> None:
         form = QFormLayout()
