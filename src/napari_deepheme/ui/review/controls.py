@@ -34,11 +34,10 @@ class FilterBar(QWidget):
     changed = Signal()
     used = Signal()
 
-    def __init__(self, *, teaches: bool, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        orders = [each for each in Order if teaches or each is not Order.TEACHES]
         self.show_combo = _combo("Cells shown", _SHOW_TIPS, [(each.value, each) for each in Show])
-        self.order_combo = _combo("Order of the cells", _SORT_TIPS, [(each.value, each) for each in orders])
+        self.order_combo = _combo("Order of the cells", _SORT_TIPS, [(each.value, each) for each in Order])
         self.class_combo = _combo("Class of the cells shown", "Only cells of one class.", [(_ANY_CLASS, "")])
         self.region_combo = _combo(
             "Field of the cells shown", "Only cells of one field or region.", [(_ANY_FIELD, "")]

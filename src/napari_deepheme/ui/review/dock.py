@@ -26,7 +26,7 @@ from napari_deepheme.ui.review.keys import (
     write_keys,
 )
 from napari_deepheme.ui.review.marker import Marker
-from napari_deepheme.ui.review.order import CellFilter, Suggest, progress
+from napari_deepheme.ui.review.order import CellFilter, progress
 from napari_deepheme.ui.review.panel import ReviewPanel
 from napari_deepheme.ui.review.reviewer import Reviewer
 from napari_deepheme.ui.review.shortcuts import Action, meaning
@@ -48,15 +48,12 @@ class ReviewDock(QWidget):
     ----------
     viewer : ViewerModel
         The napari viewer it works in.
-    suggest : callable, optional
-        Orders cells by what their label would teach (:data:`~napari_deepheme.ui.review.order.Suggest`);
-        without it that order is not offered.
     """
 
-    def __init__(self, viewer: napari.viewer.ViewerModel, suggest: Suggest | None = None) -> None:
+    def __init__(self, viewer: napari.viewer.ViewerModel) -> None:
         super().__init__()
         self.state = state_of(viewer)
-        self.reviewer = Reviewer(self.state, suggest)
+        self.reviewer = Reviewer(self.state)
         self._session: Session | None = None
         self._acting, self._telling, self._hint = False, False, "Ctrl-Z"
         self._touched: tuple[int, ...] = ()
@@ -70,7 +67,7 @@ class ReviewDock(QWidget):
         self._late.setSingleShot(True)
         self._late.setInterval(_CATCH_UP_MS)
         self._late.timeout.connect(self._catch_up)
-        self.panel = ReviewPanel(self.reviewer, self._class_of, teaches=suggest is not None, parent=self)
+        self.panel = ReviewPanel(self.reviewer, self._class_of, parent=self)
         self._connect_panel()
         self._connections = (
             (self.state.analysis_changed, self._on_analysis),

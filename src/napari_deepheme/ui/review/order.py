@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -10,11 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from napari_deepheme.adapt import suggest
 from napari_deepheme.export.table import PERSON
 
 Rows = NDArray[np.intp]
-Suggest = Callable[[NDArray[np.float64], NDArray[np.bool_]], Rows]
-"""Probabilities (n, k) and which cells have a person's label, to rows: the most instructive first."""
 
 _BAND_PX = 512  # cells of one such band of the slide are read from left to right
 MOST_SUGGESTED = 2000
@@ -93,7 +91,7 @@ def matching(table: pd.DataFrame, wanted: CellFilter) -> Rows:
     return np.flatnonzero(passes)
 
 
-def ordered(table: pd.DataFrame, rows: Rows, order: Order, suggest: Suggest | None = None) -> Rows:
+def ordered(table: pd.DataFrame, rows: Rows, order: Order) -> Rows:
     """Put rows into an order; equals stay as they were, cells without a figure come last.
 
     Parameters
@@ -102,21 +100,12 @@ def ordered(table: pd.DataFrame, rows: Rows, order: Order, suggest: Suggest | No
         In the columns of ``cells.csv``.
     rows : ndarray of intp
     order : Order
-    suggest : callable, optional
-        For :attr:`Order.TEACHES`.
-
-    Raises
-    ------
-    ValueError
-        ``Order.TEACHES`` without ``suggest``.
     """
     part = table.iloc[rows]
     if order is Order.POSITION:
         return rows[_reading_order(part)]
     if order is Order.TEACHES:
-        if suggest is None:
-            raise ValueError("Order.TEACHES: expected the function that suggests cells")
-        return _most_instructive(table, rows, suggest)
+        return _most_instructive(table, rows)
     first = _figures(part, order)
     return rows[np.lexsort([-part["entropy"].to_numpy(np.float64), first])]
 
@@ -166,7 +155,7 @@ def _reading_order(part: pd.DataFrame) -> Rows:
     return np.lexsort([x, y // _BAND_PX])
 
 
-def _most_instructive(table: pd.DataFrame, rows: Rows, suggest: Suggest) -> Rows:
+def _most_instructive(table: pd.DataFrame, rows: Rows) -> Rows:
     """The waiting cells among ``rows`` as suggested, then the others by uncertainty."""
     by_doubt = ordered(table, rows, Order.UNCERTAINTY)
     settled = settled_rows(table)
@@ -175,6 +164,10 @@ def _most_instructive(table: pd.DataFrame, rows: Rows, suggest: Suggest) -> Rows
     context = np.concatenate([waiting, np.flatnonzero(settled & known)])
     columns = [name for name in table.columns if name.startswith("p_")]
     probabilities = table[columns].to_numpy(np.float64)[context]
-    chosen = context[suggest(probabilities, settled[context])]
+    numbers = {name.removeprefix("p_"): number for number, name in enumerate(columns)}
+    given = table["label"].astype(str).map(numbers).to_numpy(np.float64)[context]
+    labels = np.where(np.isnan(given), probabilities.argmax(axis=1), given).astype(np.intp)
+    # the table has the mean of the members alone
+    chosen = context[suggest(probabilities[np.newaxis], labelled=settled[context], labels=labels)]
     rest = by_doubt[~np.isin(by_doubt, chosen)]
     return np.concatenate([chosen, rest])

@@ -28,15 +28,11 @@ class ReviewPanel(QScrollArea):
     reviewer : Reviewer
     class_of : callable
         The class of a code.
-    teaches : bool
-        Whether the order “what teaches most” is offered.
     """
 
-    def __init__(
-        self, reviewer: Reviewer, class_of: Callable[[str], CellClass], *, teaches: bool, parent: QWidget
-    ) -> None:
+    def __init__(self, reviewer: Reviewer, class_of: Callable[[str], CellClass], parent: QWidget) -> None:
         super().__init__(parent)
-        self.filters = FilterBar(teaches=teaches)
+        self.filters = FilterBar()
         self.gallery = Gallery(
             reviewer,
             lambda code: class_of(code).colour,

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from napari_deepheme.ui.review.order import (
     CellFilter,
     Order,
-    Suggest,
     matching,
     ordered,
     settled_rows,
@@ -32,8 +31,6 @@ class Reviewer:
     Parameters
     ----------
     state : ReviewState
-    suggest : callable, optional
-        For the order “what teaches most”.
 
     Attributes
     ----------
@@ -47,8 +44,8 @@ class Reviewer:
         Class code and number of cells of each group; one group without a name if they are not grouped.
     """
 
-    def __init__(self, state: ReviewState, suggest: Suggest | None = None) -> None:
-        self._state, self._suggest = state, suggest
+    def __init__(self, state: ReviewState) -> None:
+        self._state = state
         self.wanted, self.order, self.grouped = CellFilter(), Order.UNCERTAINTY, False
         self.current = -1
         self.selected: tuple[int, ...] = ()
@@ -65,7 +62,7 @@ class Reviewer:
         here = self.current_id if len(self._listed) else None
         table = self._cells()
         ids = table["cell_id"].to_numpy(np.int64)
-        self._listed = ids[ordered(table, matching(table, wanted), order, self._suggest)]
+        self._listed = ids[ordered(table, matching(table, wanted), order)]
         self._known = ids
         self.current = -1
         self._arrange(table)
