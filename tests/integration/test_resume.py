@@ -32,6 +32,7 @@ from napari_deepheme.errors import DamagedTileError
 from napari_deepheme.fields import FieldKind
 from napari_deepheme.slide.planes import Damaged as Damage
 from napari_deepheme.slide.reader import Slide
+from napari_deepheme.stats.assessment import AssessmentOptions
 from napari_deepheme.store import continued, signature_of
 
 EVERYTHING = AnalysisOptions(target_cells=0)
@@ -191,6 +192,17 @@ def test_the_command_line_keeps_shows_and_exports_an_analysis(
     assert sum(each["count"] for each in counts["classes"].values()) == report["cells"]
     _, printed = run(monkeypatch, capsys, "differential", file, "--detection-threshold", 0.12, "--json")
     assert json.loads(printed.out)["n_cells"] >= report["cells"]
+    with open_analysis(file, write=True) as kept:  # as the window does when a person moves the threshold
+        kept.assess_by(AssessmentOptions(detection_threshold=0.12))
+    _, moved = run(monkeypatch, capsys, "differential", file, "--json")
+    assert moved.out == printed.out
+    with open_analysis(file, write=True) as kept:
+        kept.assess_by(AssessmentOptions())
+    _, printed = run(monkeypatch, capsys, "differential", file, "--rule", "deepheme", "--json")
+    assert json.loads(printed.out)["rule"] == "deepheme"
+    code, printed = run(monkeypatch, capsys, "differential", file, "--rule", "mine")
+    assert code != 0
+    assert "no counting rule and no file" in printed.err
 
     written = [tmp_path / name for name in ("again.csv", "cells.geojson", "cells.parquet")]
     code, _ = run(monkeypatch, capsys, "export", file, *(f"--to={path}" for path in written))

@@ -10,33 +10,53 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_deepheme.cli.printing import print_differential, print_json, print_line, print_warning
-from napari_deepheme.cli.slides import ASSESSMENT, DetectionThreshold, Json, MatchPrior
+from napari_deepheme.cli.slides import Json
 from napari_deepheme.errors import DeepHemeError
-from napari_deepheme.stats.assessment import AssessmentOptions
+from napari_deepheme.stats.rules import DEFAULT_RULE, counting_rule
 
 if TYPE_CHECKING:
     from napari_deepheme.analysis.result import Analysis
+    from napari_deepheme.stats.assessment import AssessmentOptions
 
 _REPORTS = (".html", ".pdf")
 
 AnalysisPath = Annotated[
     Path, typer.Argument(metavar="ANALYSIS", help="An analysis file, <slide>.deepheme.db.")
 ]
+DetectionThreshold = Annotated[
+    float | None,
+    typer.Option(
+        help="Detector score from which a find counts as a cell, 0 to 1; left out, the one the analysis was "
+        "last looked at with."
+    ),
+]
+MatchPrior = Annotated[
+    bool | None,
+    typer.Option(
+        "--match-prior/--no-match-prior",
+        help="Use the class prior of the slide in calls, or the one of training; left out, as analysed.",
+    ),
+]
 
 
 def differential(
     analysis: AnalysisPath,
-    detection_threshold: DetectionThreshold = ASSESSMENT.detection_threshold,
-    match_prior: MatchPrior = ASSESSMENT.match_prior,
+    detection_threshold: DetectionThreshold = None,
+    match_prior: MatchPrior = None,
+    rule: Annotated[
+        str, typer.Option(help="Counting rule: icsh, deepheme, or a TOML file of your own.")
+    ] = DEFAULT_RULE,
     as_json: Json = False,
 ) -> None:
     """Print the differential of an analysis, with what people corrected."""
     from napari_deepheme.export.table import differential_of  # noqa: PLC0415  commands share no imports
+    from napari_deepheme.stats.counting import CountOptions  # noqa: PLC0415
     from napari_deepheme.store import open_analysis  # noqa: PLC0415
 
+    counting = CountOptions(rule=counting_rule(rule))
     with open_analysis(analysis) as file:
         opened = file.analysis()
-    count = differential_of(opened, AssessmentOptions(detection_threshold, match_prior=match_prior))
+    count = differential_of(opened, _chosen(opened, detection_threshold, match_prior), counting)
     if as_json:
         print_json(count.to_json())
     else:
@@ -51,8 +71,8 @@ def export(
             help="File to write: .csv, .geojson, .geojson.gz (QuPath), .parquet, or a report, .html or .pdf."
         ),
     ],
-    detection_threshold: DetectionThreshold = ASSESSMENT.detection_threshold,
-    match_prior: MatchPrior = ASSESSMENT.match_prior,
+    detection_threshold: DetectionThreshold = None,
+    match_prior: MatchPrior = None,
 ) -> None:
     """Write the cells of an analysis, with what people corrected, or its report."""
     from napari_deepheme.export.formats import export_cells, format_of  # noqa: PLC0415
@@ -63,13 +83,25 @@ def export(
             format_of(path, also=_REPORTS)  # a wrong name is said before anything is written
     with open_analysis(analysis) as file:
         opened = file.analysis()
-    options = AssessmentOptions(detection_threshold, match_prior=match_prior)
+    options = _chosen(opened, detection_threshold, match_prior)
     for path in to:
         if path.suffix.lower() in _REPORTS:
             _write_report(opened, options, path)
         else:
             export_cells(opened, path, options)
         print_line(f"wrote {path}")
+
+
+def _chosen(
+    analysis: Analysis, detection_threshold: float | None, match_prior: bool | None
+) -> AssessmentOptions:
+    """What the file keeps, thresholds moved in the window among it, but for what is asked for here."""
+    options = analysis.facts.options.assessment
+    if detection_threshold is not None:
+        options = replace(options, detection_threshold=detection_threshold)
+    if match_prior is not None:
+        options = replace(options, match_prior=match_prior)
+    return options
 
 
 def _write_report(analysis: Analysis, options: AssessmentOptions, path: Path) -> None:
