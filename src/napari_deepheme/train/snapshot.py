@@ -19,6 +19,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 
 from napari_deepheme.classify.bundle import Head
 from napari_deepheme.jobs import Job, Progress
+from napari_deepheme.models.device import trains_faster_in_bf16
 from napari_deepheme.train.recipe import Keep, Optimiser, Recipe
 from napari_deepheme.train.state import read_state, replace_file, write_state
 
@@ -165,7 +166,7 @@ class _Training:
         images, labels = images.to(self.device), labels.to(self.device)
         share, order = self.mixup(len(labels))
         images = torch.lerp(images[order], images, share) if share < 1 else images
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=_gains_from_bf16(self.device)):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=trains_faster_in_bf16(self.device)):
             logits = self.network(images.contiguous(memory_format=torch.channels_last)).float()
         truth = one_hot(labels, logits.shape[1]).float()
         loss = self.loss(logits, torch.lerp(truth[order], truth, share))
@@ -245,15 +246,6 @@ def make_optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     ]
     kind = torch.optim.Adam if recipe.optimiser is Optimiser.ADAM else torch.optim.AdamW
     return kind(groups, lr=recipe.rate)
-
-
-def _gains_from_bf16(device: torch.device) -> bool:
-    """GPUs do; of CPUs those with tiles for it, the others are slower than in float32."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    # torch before 2.10 cannot tell
-    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
-    return device.type == "cpu" and bool(capabilities.get("amx_bf16"))
 
 
 def _weights(network: nn.Module) -> Weights:
