@@ -82,7 +82,7 @@ def calibrate(
 def pooled(
     members: NDArray[np.floating], distance: NDArray[np.floating], temperature: float, farthest: float
 ) -> NDArray[np.float32]:
-    """Calibrated probabilities (n, k); cells beyond ``farthest`` are not made surer than the members are."""
+    """Calibrated probabilities (n, k); the temperature never sharpens those of cells beyond ``farthest``."""
     return calibration.pool(members, np.where(distance > farthest, max(temperature, 1.0), temperature))
 
 

@@ -101,8 +101,8 @@ def exchangeability(
     Distances and entropies are ranked within each called class, for classes look different and every slide
     has its own mix of them (van Elteren 1960, Bull Inst Int Stat 37:351); the larger departure of the two
     standardised rank sums is compared with that of random exchanges within the classes (Westfall & Young
-    1993, for two statistics at once). Two-sided: cells the model is surer of than of real ones, such as
-    rendered cells it learned from, are no more ours than those it is unsure of.
+    1993, for two statistics at once). Two-sided: cells on which the model is more confident than on
+    real ones, such as rendered cells it learned from, differ from the calibration cells as well.
 
     Parameters
     ----------
