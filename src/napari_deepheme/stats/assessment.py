@@ -159,8 +159,8 @@ def assess(
     """Compute calls, probabilities, uncertainties and reasons for review.
 
     The members are averaged, the temperature follows (Rahaman & Thiery 2021), then the class prior. Cells
-    whose out-of-distribution distance is above the model's threshold never gain confidence by the temperature,
-    because it was not fitted on such cells.
+    whose out-of-distribution distance is above the model's threshold never gain confidence by the
+    temperature, because it was not fitted on such cells.
 
     Parameters
     ----------

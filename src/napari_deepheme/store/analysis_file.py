@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 
 import numpy as np
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from napari_deepheme.analysis.corrections import Correction, CorrectionKind, holding, redoable
@@ -23,6 +23,14 @@ from napari_deepheme.cells import RawOutputs
 from napari_deepheme.errors import AnalysisFileError
 from napari_deepheme.stats.assessment import AssessmentOptions
 from napari_deepheme.store.codec import Values, decoded, encoded, encoded_options, notices_json
+from napari_deepheme.store.connection import (
+    BUSY_SECONDS,
+    check_format,
+    connected,
+    explained,
+    locked,
+    locked_if_writable,
+)
 from napari_deepheme.store.rows import (
     cells_from,
     correction_row,
@@ -32,9 +40,7 @@ from napari_deepheme.store.rows import (
     insert_fields,
     insert_outputs,
 )
-from napari_deepheme.store.schema import APPLICATION_ID, FORMAT, create, upgrade
-
-_BUSY_SECONDS = 10.0
+from napari_deepheme.store.schema import create
 
 
 class AnalysisFile:
@@ -279,12 +285,12 @@ def open_analysis(path: str | Path, *, write: bool = False) -> AnalysisFile:
     path = Path(path)
     if not path.is_file():
         raise AnalysisFileError(f"{path} is not there; expected an analysis file (.deepheme.db).")
-    lock = _locked_if_writable(path) if write else None
+    lock = locked_if_writable(path) if write else None
     try:
         with explained(path, "read"):
-            connection = _connected(path, writable=lock is not None)
+            connection = connected(path, writable=lock is not None)
             try:
-                _check(connection, path, writable=lock is not None)
+                check_format(connection, path, writable=lock is not None)
             except BaseException:
                 connection.close()
                 raise
@@ -304,14 +310,14 @@ def create_analysis(path: Path, signature: Mapping[str, str]) -> AnalysisFile:
         It cannot be written there, or another process does so.
     """
     with explained(path, "written"):
-        lock = _locked(path)
+        lock = locked(path)
     if lock is None:
         raise AnalysisFileError(
             f"{path} is being written by another program; wait for it, or choose another folder."
         )
     try:
         with explained(path, "written"):
-            connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, check_same_thread=False)
+            connection = sqlite3.connect(path, timeout=BUSY_SECONDS, check_same_thread=False)
             create(connection)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
@@ -322,79 +328,6 @@ def create_analysis(path: Path, signature: Mapping[str, str]) -> AnalysisFile:
         lock.release()
         raise
     return AnalysisFile(path, connection, lock)
-
-
-@contextmanager
-def explained(path: Path, doing: str) -> Iterator[None]:
-    """Turn what SQLite, or a value of another form, says into one sentence."""
-    try:
-        yield
-    except sqlite3.OperationalError as err:
-        full = "full" in str(err)
-        what = "its disk is full; free some space, what was there before is kept" if full else f"{err}"
-        raise AnalysisFileError(f"{path} cannot be {doing} ({what}).") from err
-    except (sqlite3.DatabaseError, KeyError, ValueError) as err:
-        first = str(err).splitlines()[0]
-        raise AnalysisFileError(
-            f"{path} is damaged or no analysis file ({first}); get it again, or run the analysis anew."
-        ) from err
-    except OSError as err:
-        raise AnalysisFileError(f"{path} cannot be {doing} ({err.strerror or err}).") from err
-
-
-def _locked(path: Path) -> FileLock | None:
-    """The lock of the one process that writes; None if another has it.
-
-    The system frees it when a process dies, however it dies.
-
-    Raises
-    ------
-    OSError
-        Nothing can be written there.
-    """
-    lock = FileLock(path.with_name(f"{path.name}-lock"), blocking=False, thread_local=False)
-    try:
-        lock.acquire()
-    except Timeout:
-        return None
-    return lock
-
-
-def _locked_if_writable(path: Path) -> FileLock | None:
-    try:
-        return _locked(path)
-    except OSError:
-        return None
-
-
-def _connected(path: Path, *, writable: bool) -> sqlite3.Connection:
-    uri = path.absolute().as_uri()
-    mode = "rw" if writable else "ro"
-    connection = sqlite3.connect(
-        f"{uri}?mode={mode}", uri=True, timeout=_BUSY_SECONDS, check_same_thread=False
-    )
-    if writable:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-        except BaseException:
-            connection.close()
-            raise
-    return connection
-
-
-def _check(connection: sqlite3.Connection, path: Path, *, writable: bool) -> None:
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if application != APPLICATION_ID:
-        raise ValueError("SQLite knows no analysis in it")
-    if version > FORMAT:
-        raise AnalysisFileError(
-            f"{path} was written by a newer version (format {version}, this one reads up to {FORMAT}); "
-            "update napari-deepheme."
-        )
-    if writable:
-        upgrade(connection, version)
 
 
 def _undoing(target: Correction, who: str) -> Correction:

@@ -1,0 +1,100 @@
+"""Connections to analysis files: who writes, which format it is, and faults in one sentence."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from napari_deepheme.errors import AnalysisFileError
+from napari_deepheme.store.schema import APPLICATION_ID, FORMAT, upgrade
+
+BUSY_SECONDS = 10.0
+"""How long to wait for another process that writes."""
+
+
+@contextmanager
+def explained(path: Path, doing: str) -> Iterator[None]:
+    """Turn what SQLite, or a value of another form, says into one sentence."""
+    try:
+        yield
+    except sqlite3.OperationalError as err:
+        full = "full" in str(err)
+        what = "its disk is full; free some space, what was there before is kept" if full else f"{err}"
+        raise AnalysisFileError(f"{path} cannot be {doing} ({what}).") from err
+    except (sqlite3.DatabaseError, KeyError, ValueError) as err:
+        first = str(err).splitlines()[0]
+        raise AnalysisFileError(
+            f"{path} is damaged or no analysis file ({first}); get it again, or run the analysis anew."
+        ) from err
+    except OSError as err:
+        raise AnalysisFileError(f"{path} cannot be {doing} ({err.strerror or err}).") from err
+
+
+def locked(path: Path) -> FileLock | None:
+    """The lock of the one process that writes; None if another has it.
+
+    The system frees it when a process dies, however it dies.
+
+    Raises
+    ------
+    OSError
+        Nothing can be written there.
+    """
+    lock = FileLock(path.with_name(f"{path.name}-lock"), blocking=False, thread_local=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        return None
+    return lock
+
+
+def locked_if_writable(path: Path) -> FileLock | None:
+    """The lock; None if another process has it, or nothing can be written there."""
+    try:
+        return locked(path)
+    except OSError:
+        return None
+
+
+def connected(path: Path, *, writable: bool) -> sqlite3.Connection:
+    """Connect to a file that is there."""
+    uri = path.absolute().as_uri()
+    mode = "rw" if writable else "ro"
+    connection = sqlite3.connect(
+        f"{uri}?mode={mode}", uri=True, timeout=BUSY_SECONDS, check_same_thread=False
+    )
+    if writable:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def check_format(connection: sqlite3.Connection, path: Path, *, writable: bool) -> None:
+    """See that it is an analysis file that this version reads; bring an older one up to date if writable.
+
+    Raises
+    ------
+    ValueError
+        It is none.
+    AnalysisFileError
+        A newer version wrote it.
+    """
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if application != APPLICATION_ID:
+        raise ValueError("SQLite knows no analysis in it")
+    if version > FORMAT:
+        raise AnalysisFileError(
+            f"{path} was written by a newer version (format {version}, this one reads up to {FORMAT}); "
+            "update napari-deepheme."
+        )
+    if writable:
+        upgrade(connection, version)
