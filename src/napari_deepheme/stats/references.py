@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from napari_deepheme.errors import OptionError
 from napari_deepheme.stats.differential import Differential
 from napari_deepheme.stats.intervals import share_intervals
+from napari_deepheme.stats.own_file import read_own
 from napari_deepheme.stats.rules import codes_of
 from napari_deepheme.taxonomy import Taxonomy
 
@@ -66,22 +65,7 @@ def reference_set(source: str) -> ReferenceSet:
     OptionError
         Neither a set's name nor a file, or a fault of the file.
     """
-    path = _FOLDER / f"{source}.toml" if source in embedded_references() else Path(source)
-    if not path.is_file():
-        raise OptionError(
-            f"{source} is no reference set and no file; there are {', '.join(embedded_references())}, "
-            "or give a TOML file of your own."
-        )
-    try:
-        return ReferenceSet.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as err:
-        raise OptionError(f"The reference set {path} cannot be read as TOML ({err}).") from err
-    except ValidationError as err:
-        first = err.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise OptionError(
-            f"The reference set {path}: {where}: {first['msg']}, got {first['input']!r}."
-        ) from err
+    return read_own(ReferenceSet, source, _FOLDER, embedded_references(), "reference set")
 
 
 def beside(count: Differential, references: ReferenceSet, taxonomy: Taxonomy) -> tuple[Comparison, ...]:

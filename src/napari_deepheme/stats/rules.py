@@ -6,16 +6,16 @@ the cell takes its next likely one. A rule names the classes of both.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from napari_deepheme.errors import OptionError
+from napari_deepheme.stats.own_file import read_own
 from napari_deepheme.taxonomy import DEEPHEME_23, MUNICH_TO_DEEPHEME, PRESETS, CellClass, Taxonomy
 
 _FOLDER = Path(__file__).parent / "counting_rules"
@@ -113,23 +113,8 @@ def counting_rule(source: str = DEFAULT_RULE) -> CountingRule:
     OptionError
         Neither a rule's name nor a file, or a fault of the file.
     """
-    path = _FOLDER / f"{source}.toml" if source in embedded_rules() else Path(source)
-    if not path.is_file():
-        raise OptionError(
-            f"{source} is no counting rule and no file; there are {', '.join(embedded_rules())}, "
-            "or give a TOML file of your own."
-        )
-    try:
-        rule = CountingRule.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as err:
-        raise OptionError(f"The counting rule {path} cannot be read as TOML ({err}).") from err
-    except ValidationError as err:
-        first = err.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise OptionError(
-            f"The counting rule {path}: {where}: {first['msg']}, got {first['input']!r}."
-        ) from err
-    _check(rule, path)
+    rule = read_own(CountingRule, source, _FOLDER, embedded_rules(), "counting rule")
+    _check(rule, source)
     return rule
 
 
@@ -195,12 +180,12 @@ def unknown_classes(taxonomy: Taxonomy) -> tuple[CellClass, ...]:
     )
 
 
-def _check(rule: CountingRule, path: Path) -> None:
+def _check(rule: CountingRule, source: str) -> None:
     for key, index in rule.indices.items():
         twice = sorted(set(index.numerator) & set(index.denominator))
         if twice:
             raise OptionError(
-                f"The counting rule {path}: index {key} has {', '.join(twice)} above and below; "
+                f"The counting rule {source}: index {key} has {', '.join(twice)} above and below; "
                 "its interval needs two groups that share no class."
             )
 
