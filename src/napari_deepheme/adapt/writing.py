@@ -29,8 +29,9 @@ from napari_deepheme.classify.making import (
     tested,
     unpacked,
 )
-from napari_deepheme.models.bundle import CARD_FILE, Parent, Training, named_members, save_bundle
+from napari_deepheme.models.bundle import CARD_FILE, named_members, save_bundle
 from napari_deepheme.models.device import Precision
+from napari_deepheme.models.spec import Parent, Training
 
 RECORD_FILE = "adaptation.toml"
 _BF16_CELLS, _SAME_CALLS = 128, 0.99

@@ -12,7 +12,8 @@ from napari_deepheme.analysis.engine import Engine
 from napari_deepheme.analysis.locate import Located, source_of
 from napari_deepheme.analysis.options import AnalysisOptions, RunOptions
 from napari_deepheme.analysis.prepare import prepare
-from napari_deepheme.analysis.result import Analysis, CellsReady, Facts, Memory, Sink, UnitResult
+from napari_deepheme.analysis.result import Analysis, CellsReady, Facts, UnitResult
+from napari_deepheme.analysis.sink import Memory, Sink
 from napari_deepheme.cells import Cells, RawOutputs
 from napari_deepheme.classify.bundle import Bundle
 from napari_deepheme.errors import DamagedTileError
@@ -68,14 +69,16 @@ def analyse_with(
     options, sink = options or AnalysisOptions(), sink or Memory()
     slide.scale()  # asked for before seconds go into loading
     facts = sink.facts()
+    if facts is not None:
+        # an earlier run may have had another target, and a person may have moved its thresholds
+        options = replace(options, assessment=options.assessment.or_kept(facts.options.assessment))
     if facts is not None and sink.finished and facts.options.target_cells == options.target_cells:
         sink.begin(replace(facts, options=options))
         sink.finish(facts.notices)
         return sink.analysis()
     yield Progress("Loading the model")
     engine.load(options)
-    facts = facts or (yield from prepare(slide, engine, options))
-    facts = replace(facts, options=options)  # an earlier run may have had another target
+    facts = replace(facts or (yield from prepare(slide, engine, options)), options=options)
     sink.begin(facts)
     source = source_of(slide, engine.detector(options), facts)
     tally = _Tally(options.target_cells, source.total, len(sink.done()), counted_in(sink.analysis()))

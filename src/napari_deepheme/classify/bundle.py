@@ -13,7 +13,8 @@ from pydantic import AfterValidator, AliasChoices, Field
 
 from napari_deepheme.classify.stain import StainColours
 from napari_deepheme.errors import BundleError
-from napari_deepheme.models.bundle import Channels, HashedFile, OpenBundle, Part, Spec, open_bundle
+from napari_deepheme.models.bundle import OpenBundle, open_bundle
+from napari_deepheme.models.spec import Channels, HashedFile, Part, Spec
 from napari_deepheme.stats.assessment import ModelCalibration
 from napari_deepheme.taxonomy import Taxonomy, fault_of, recoloured
 

@@ -24,12 +24,7 @@ from napari_deepheme.errors import AnalysisFileError
 from napari_deepheme.stats.assessment import AssessmentOptions
 from napari_deepheme.store.codec import Values, decoded, encoded, encoded_options, notices_json
 from napari_deepheme.store.connection import (
-    BUSY_SECONDS,
-    check_format,
-    connected,
     explained,
-    locked,
-    locked_if_writable,
 )
 from napari_deepheme.store.rows import (
     cells_from,
@@ -40,11 +35,10 @@ from napari_deepheme.store.rows import (
     insert_fields,
     insert_outputs,
 )
-from napari_deepheme.store.schema import create
 
 
 class AnalysisFile:
-    """An open analysis file; a :class:`~napari_deepheme.analysis.result.Sink` for a run.
+    """An open analysis file; a :class:`~napari_deepheme.analysis.sink.Sink` for a run.
 
     Safe to use from several threads. One process at a time may write; others read.
 
@@ -266,68 +260,6 @@ class AnalysisFile:
             )
         with self._guard, explained(self.path, "written"), self._connection:
             yield self._connection
-
-
-def open_analysis(path: str | Path, *, write: bool = False) -> AnalysisFile:
-    """Open an analysis file.
-
-    Parameters
-    ----------
-    path : str or Path
-    write : bool
-        Whether to correct it, if no other process writes it and it is not read-only; see ``read_only``.
-
-    Raises
-    ------
-    AnalysisFileError
-        Missing, damaged, of a newer version, or no analysis file.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise AnalysisFileError(f"{path} is not there; expected an analysis file (.deepheme.db).")
-    lock = locked_if_writable(path) if write else None
-    try:
-        with explained(path, "read"):
-            connection = connected(path, writable=lock is not None)
-            try:
-                check_format(connection, path, writable=lock is not None)
-            except BaseException:
-                connection.close()
-                raise
-    except BaseException:
-        if lock is not None:
-            lock.release()
-        raise
-    return AnalysisFile(path, connection, lock)
-
-
-def create_analysis(path: Path, signature: Mapping[str, str]) -> AnalysisFile:
-    """Make a new analysis file where there is none.
-
-    Raises
-    ------
-    AnalysisFileError
-        It cannot be written there, or another process does so.
-    """
-    with explained(path, "written"):
-        lock = locked(path)
-    if lock is None:
-        raise AnalysisFileError(
-            f"{path} is being written by another program; wait for it, or choose another folder."
-        )
-    try:
-        with explained(path, "written"):
-            connection = sqlite3.connect(path, timeout=BUSY_SECONDS, check_same_thread=False)
-            create(connection)
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            rows = {f"is {key}": value for key, value in signature.items()}
-            with connection:
-                connection.executemany("INSERT INTO meta VALUES (?, ?)", rows.items())
-    except BaseException:
-        lock.release()
-        raise
-    return AnalysisFile(path, connection, lock)
 
 
 def _undoing(target: Correction, who: str) -> Correction:

@@ -31,8 +31,9 @@ from napari_deepheme.classify.making import (
 )
 from napari_deepheme.classify.ood import OodReference
 from napari_deepheme.classify.stain import StainColours, stain_colours
-from napari_deepheme.models.bundle import CARD_FILE, HashedFile, Training, named_members, save_bundle
+from napari_deepheme.models.bundle import CARD_FILE, named_members, save_bundle
 from napari_deepheme.models.device import Precision
+from napari_deepheme.models.spec import HashedFile, Training
 from napari_deepheme.stats.calibration_set import FILE as CALIBRATION_FILE
 from napari_deepheme.stats.calibration_set import CalibrationSet
 from napari_deepheme.stats.evaluation import Evaluation, LabelledPredictions

@@ -18,7 +18,7 @@ from napari.layers import Image, Layer, Points
 from napari.utils.notifications import show_warning
 from numpy.typing import NDArray
 
-from napari_deepheme.store.analysis_file import open_analysis
+from napari_deepheme.store.opening import open_analysis
 from napari_deepheme.ui.appearance import ZoomFollower
 from napari_deepheme.ui.layers import (
     ANALYSIS,

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from napari.layers import Image
 
 from napari_deepheme.analysis.options import AnalysisOptions, RunOptions
-from napari_deepheme.analysis.result import Analysis, CellsReady, Memory, NoticeKind
+from napari_deepheme.analysis.result import Analysis, CellsReady, NoticeKind
 from napari_deepheme.analysis.run import analyse, counted_in
+from napari_deepheme.analysis.sink import Memory
 from napari_deepheme.classify.bundle import Bundle, load_bundle
 from napari_deepheme.errors import AnalysisFileError, SlideError
 from napari_deepheme.fields import Field, judge_fields
@@ -123,18 +124,7 @@ def classify_job(request: Request, files: Sequence[AnalysisFile] = ()) -> Job[An
         opened = _place(slide, bundle, request.options, files)
         yield opened
         sink = opened.file if opened.file is not None else Memory()
-        options = _with_thresholds_of(opened.file, request.options)
-        return (yield from analyse(slide, bundle, options, run=request.run, sink=sink))
-
-
-def _with_thresholds_of(file: AnalysisFile | None, options: AnalysisOptions) -> AnalysisOptions:
-    """The options of a run that keeps the thresholds a person moved in its file: the dock asks for none."""
-    facts = file.facts() if file is not None else None
-    if facts is None:
-        return options
-    moved = facts.options.assessment
-    assessment = replace(moved, match_prior=options.assessment.match_prior)
-    return replace(options, assessment=assessment)
+        return (yield from analyse(slide, bundle, request.options, run=request.run, sink=sink))
 
 
 def _place(slide: Slide, bundle: Bundle, options: AnalysisOptions, files: Sequence[AnalysisFile]) -> Opened:

@@ -16,7 +16,7 @@ from napari_deepheme.export.table import MODEL, PERSON
 from napari_deepheme.stats.assessment import AssessmentOptions
 from napari_deepheme.stats.differential import CellFacts, Differential
 from napari_deepheme.store.analysis_file import AnalysisFile
-from napari_deepheme.taxonomy import Taxonomy
+from napari_deepheme.taxonomy import Taxonomy, extended
 from napari_deepheme.ui.layers import Origin
 from napari_deepheme.ui.ledger import Ledger, Position, Saying
 from napari_deepheme.ui.sources import AnalysisSource, Ids, Source, TableSource
@@ -87,7 +87,7 @@ class Session:
     @property
     def taxonomy(self) -> Taxonomy:
         """The model's classes, then those that only people used."""
-        return self._source.taxonomy.extended(each.label for each in self.corrections if each.label)
+        return extended(self._source.taxonomy, (each.label for each in self.corrections if each.label))
 
     @property
     def differential(self) -> Differential:

@@ -12,14 +12,15 @@ import pytest
 from stored_parts import SIGNATURE, unit
 
 from napari_deepheme.analysis.corrections import CorrectionKind
-from napari_deepheme.analysis.result import Memory, Notice, NoticeKind, UnitResult
+from napari_deepheme.analysis.result import Notice, NoticeKind, UnitResult
+from napari_deepheme.analysis.sink import Memory
 from napari_deepheme.cells import Cells, RawOutputs
 from napari_deepheme.errors import AnalysisFileError
 from napari_deepheme.export.files import read_cells_csv, write_csv
 from napari_deepheme.export.table import cells_table
 from napari_deepheme.stats.assessment import AssessmentOptions
 from napari_deepheme.store import open_analysis
-from napari_deepheme.store.analysis_file import create_analysis
+from napari_deepheme.store.opening import create_analysis
 
 
 def in_memory(facts):

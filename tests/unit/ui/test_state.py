@@ -14,7 +14,7 @@ from napari_deepheme.analysis.result import UnitResult
 from napari_deepheme.export import cells_table
 from napari_deepheme.stats.assessment import AssessmentOptions
 from napari_deepheme.store import open_analysis
-from napari_deepheme.store.analysis_file import create_analysis
+from napari_deepheme.store.opening import create_analysis
 from napari_deepheme.ui.session import Session
 from napari_deepheme.ui.state import state_of
 
