@@ -48,7 +48,7 @@ _HOME = {
     "cells_table": "export.table",
     "drain": "jobs",
     "load_bundle": "classify.bundle",
-    "open_analysis": "store.analysis_file",
+    "open_analysis": "store.opening",
     "open_slide": "slide.reader",
 }
 """Modules of the public names: each is imported when its name is first asked for, so that a command or napari

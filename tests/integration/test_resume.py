@@ -81,7 +81,7 @@ def test_thresholds_that_a_person_moved_outlive_another_run(engine, smear_path, 
         _, path, _ = stored(engine, slide, EVERYTHING, tmp_path)
         with open_analysis(path, write=True) as file:
             file.assess_by(AssessmentOptions(detection_threshold=0.2, review_threshold=0.9))
-        more = replace(EVERYTHING, target_cells=10, assessment=AssessmentOptions(detection_threshold=0.5))
+        more = replace(EVERYTHING, assessment=AssessmentOptions(detection_threshold=0.5))
         kept, *_ = stored(engine, slide, EVERYTHING, tmp_path)
         asked, *_ = stored(engine, slide, more, tmp_path)
     assert kept.facts.options.assessment == AssessmentOptions(0.2, 0.9)
