@@ -90,6 +90,9 @@ class Facts:
     fields : tuple of Field
         All fields of the slide, judged, if those to count were chosen among them.
     notices : tuple of Notice
+    calibration_cells : bytes
+        The cells the model was calibrated on, as its bundle has them (see
+        :class:`~napari_deepheme.stats.calibration_set.CalibrationSet`); empty where it has none.
     """
 
     slide: SlideInfo
@@ -101,6 +104,7 @@ class Facts:
     regions: tuple[Region, ...]
     fields: tuple[Field, ...] = ()
     notices: tuple[Notice, ...] = ()
+    calibration_cells: bytes = b""
 
     def detection_threshold(self, options: AssessmentOptions | None = None) -> float:
         """Score from which a find counts: the one chosen, else the detector's for such a slide."""
@@ -135,6 +139,29 @@ class UnitResult:
             raise ValueError(f"UnitResult {self.key}: {len(self.cells)} cells, outputs of {len(self.raw)}")
 
 
+@dataclass(frozen=True, slots=True)
+class AuditDraw:
+    """The cells of a random audit (see :mod:`napari_deepheme.analysis.audit`).
+
+    Attributes
+    ----------
+    cells : tuple of int
+        Their ids.
+    who, when : str
+        Who drew them, and the time in UTC, ISO 8601.
+    options : AssessmentOptions
+        By which cells were called when they were drawn.
+    model : str
+        Whose calls these were.
+    """
+
+    cells: tuple[int, ...]
+    who: str
+    when: str
+    options: AssessmentOptions
+    model: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Analysis:
     """Cells of a slide with what the members of the ensemble say of each.
@@ -154,6 +181,8 @@ class Analysis:
         By people, oldest first.
     finished : bool
         Whether the run came to its end.
+    audit : AuditDraw or None
+        The cells that were last drawn for an audit.
     """
 
     facts: Facts
@@ -163,6 +192,7 @@ class Analysis:
     units: Mapping[str, str] = field(default_factory=dict)
     corrections: tuple[Correction, ...] = ()
     finished: bool = True
+    audit: AuditDraw | None = None
 
     @property
     def notices(self) -> tuple[Notice, ...]:

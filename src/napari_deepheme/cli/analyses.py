@@ -49,18 +49,23 @@ def differential(
     as_json: Json = False,
 ) -> None:
     """Print the differential of an analysis, with what people corrected."""
-    from napari_deepheme.export.table import differential_of  # noqa: PLC0415  commands share no imports
+    from napari_deepheme.export.reliability import reliability_of  # noqa: PLC0415  commands share no imports
+    from napari_deepheme.export.table import differential_of  # noqa: PLC0415
     from napari_deepheme.stats.counting import CountOptions  # noqa: PLC0415
     from napari_deepheme.store import open_analysis  # noqa: PLC0415
 
     counting = CountOptions(rule=counting_rule(rule))
     with open_analysis(analysis) as file:
         opened = file.analysis()
-    count = differential_of(opened, _chosen(opened, detection_threshold, match_prior), counting)
+    options = _chosen(opened, detection_threshold, match_prior)
+    count = differential_of(opened, options, counting)
+    facts = opened.facts
+    chosen = replace(opened, facts=replace(facts, options=replace(facts.options, assessment=options)))
+    reliability = reliability_of(chosen)
     if as_json:
-        print_json(count.to_json())
+        print_json(count.to_json(reliability.by_code) | {"like_calibration": reliability.to_json()})
     else:
-        print_differential(count, f"{opened.facts.slide.path.name}, model {opened.facts.bundle.name}")
+        print_differential(count, f"{facts.slide.path.name}, model {facts.bundle.name}", reliability)
 
 
 def export(
@@ -105,7 +110,7 @@ def _chosen(
 
 
 def _write_report(analysis: Analysis, options: AssessmentOptions, path: Path) -> None:
-    from napari_deepheme.classify.bundle import calibration_cells, load_bundle  # noqa: PLC0415
+    from napari_deepheme.classify.bundle import load_bundle  # noqa: PLC0415
     from napari_deepheme.models.bundle import embedded_bundles  # noqa: PLC0415
     from napari_deepheme.report import write_slide_report  # noqa: PLC0415  matplotlib takes a second
     from napari_deepheme.report.analysis import slide_report  # noqa: PLC0415
@@ -114,9 +119,7 @@ def _write_report(analysis: Analysis, options: AssessmentOptions, path: Path) ->
     facts = analysis.facts
     chosen = replace(analysis, facts=replace(facts, options=replace(facts.options, assessment=options)))
     bundle = load_bundle(facts.bundle.name) if facts.bundle.name in embedded_bundles() else None
-    if bundle is not None and bundle.spec != facts.bundle:
-        bundle = None  # another version: its calibration cells are others
-    cells, card = (None, "") if bundle is None else (calibration_cells(bundle), bundle.card)
+    card = bundle.card if bundle is not None and bundle.spec == facts.bundle else ""
     with ExitStack() as stack:
         slide = None
         try:
@@ -125,4 +128,4 @@ def _write_report(analysis: Analysis, options: AssessmentOptions, path: Path) ->
             )
         except DeepHemeError as err:
             print_warning(f"The report has no pictures of the slide: {err}")
-        write_slide_report(slide_report(chosen, slide, cells, card), path)
+        write_slide_report(slide_report(chosen, slide, card), path)

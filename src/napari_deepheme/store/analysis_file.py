@@ -18,11 +18,19 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from napari_deepheme.analysis.corrections import Correction, CorrectionKind, holding, redoable
-from napari_deepheme.analysis.result import Analysis, Facts, Notice, Positions, UnitResult
+from napari_deepheme.analysis.result import Analysis, AuditDraw, Facts, Notice, Positions, UnitResult
 from napari_deepheme.cells import RawOutputs
 from napari_deepheme.errors import AnalysisFileError
 from napari_deepheme.stats.assessment import AssessmentOptions
-from napari_deepheme.store.codec import Values, decoded, encoded, encoded_options, notices_json
+from napari_deepheme.store.codec import (
+    Values,
+    audit_from,
+    audit_json,
+    decoded,
+    encoded,
+    encoded_options,
+    notices_json,
+)
 from napari_deepheme.store.connection import (
     explained,
 )
@@ -152,7 +160,8 @@ class AnalysisFile:
             ids, cells, raw = cells_from(self._connection, shape)
             units = dict(self._connection.execute("SELECT key, failure FROM units ORDER BY number"))
             corrections = corrections_from(self._connection)
-        return Analysis(facts, ids, cells, raw, units, corrections, self.finished)
+        audit = audit_from(self._meta("audit").get("audit"))
+        return Analysis(facts, ids, cells, raw, units, corrections, self.finished, audit)
 
     def correct(
         self,
@@ -222,6 +231,11 @@ class AnalysisFile:
         if facts is not None:
             with self._writing():
                 self._set(encoded_options(replace(facts.options, assessment=options)))
+
+    def audit(self, draw: AuditDraw) -> None:
+        """Keep which cells were drawn for an audit, in the place of an earlier draw."""
+        with self._writing():
+            self._set({"audit": audit_json(draw)})
 
     def corrections(self) -> tuple[Correction, ...]:
         """What people said, oldest first."""

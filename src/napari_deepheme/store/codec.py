@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from napari_deepheme.analysis.options import AnalysisOptions
-from napari_deepheme.analysis.result import Facts, Notice, SlideCalibration
+from napari_deepheme.analysis.result import AuditDraw, Facts, Notice, SlideCalibration
 from napari_deepheme.cells import Cells, Region
 from napari_deepheme.classify.bundle import BundleSpec
 from napari_deepheme.detect.base import DetectionThresholds
@@ -36,6 +36,7 @@ def encoded(facts: Facts) -> Values:
         "calibration": _json(SlideCalibration, facts.calibration),
         "regions": _regions_json(() if facts.fields else facts.regions),
         "notices": notices_json(facts.notices),
+        "calibration_cells": facts.calibration_cells,
         **encoded_options(facts.options),
     }
 
@@ -59,6 +60,16 @@ def notices_json(notices: tuple[Notice, ...]) -> str:
     return _json(tuple[Notice, ...], notices)
 
 
+def audit_json(draw: AuditDraw) -> str:
+    """The cells of an audit."""
+    return _json(AuditDraw, draw)
+
+
+def audit_from(value: str | bytes | None) -> AuditDraw | None:
+    """The cells of an audit again; None where none was drawn."""
+    return None if value is None else _read(AuditDraw, value)
+
+
 def decoded(values: Values, fields: tuple[Field, ...], chosen: tuple[Region, ...]) -> Facts:
     """The facts again; ``chosen`` are the fields to count, in their order.
 
@@ -68,7 +79,7 @@ def decoded(values: Values, fields: tuple[Field, ...], chosen: tuple[Region, ...
         A value is missing or of another form (pydantic's errors are ValueErrors).
     """
     options = json.loads(values["options"])
-    given = values.get("given_cells")
+    given, calibration = values.get("given_cells"), values.get("calibration_cells")
     return Facts(
         slide=_read(SlideInfo, values["slide"]),
         bundle=BundleSpec.model_validate_json(values["bundle"]),
@@ -86,6 +97,7 @@ def decoded(values: Values, fields: tuple[Field, ...], chosen: tuple[Region, ...
         regions=chosen if fields else _regions(values["regions"]),
         fields=fields,
         notices=_read(tuple[Notice, ...], values["notices"]),
+        calibration_cells=calibration if isinstance(calibration, bytes) else b"",
     )
 
 
