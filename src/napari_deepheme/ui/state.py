@@ -44,6 +44,8 @@ class ViewerState(Selecting):
         The thresholds moved: the table is another, all rows may differ; the analysis is the same.
     cells_changed : ndarray of int64
         Ids of cells whose rows changed, that came or that went.
+    audit_drawn : None
+        Cells were drawn for an audit (:attr:`audit`).
     selection_changed : None
         Other cells are selected, or another is the current one.
     filters_changed : None
@@ -59,6 +61,7 @@ class ViewerState(Selecting):
     analysis_changed = Signal()
     assessment_changed = Signal()
     cells_changed = Signal(object)
+    audit_drawn = Signal()
     run_changed = Signal()
     counted = Signal()
     said = Signal(str)
@@ -174,6 +177,21 @@ class ViewerState(Selecting):
         self._keep_present()
         if session is self._session:
             self.analysis_changed.emit()
+
+    @property
+    def audit(self) -> Sequence[int]:
+        """Ids of the cells drawn for an audit of the analysis in hand; none without one."""
+        return self._session.audit if self._session is not None else ()
+
+    @property
+    def audit_waiting(self) -> Sequence[int]:
+        """Those that nobody settled yet."""
+        return self._session.audit_waiting if self._session is not None else ()
+
+    def draw_audit(self, cells: int) -> None:
+        """Draw cells at random for a person to name; :class:`OptionError` where there are none."""
+        self._in_hand().draw_audit(cells)
+        self.audit_drawn.emit()
 
     # what a person does to cells
 
