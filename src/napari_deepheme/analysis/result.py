@@ -33,6 +33,7 @@ class NoticeKind(StrEnum):
     STAIN = "stain"
     OUTSIDE = "outside"
     FEW_CELLS = "few cells"
+    IMPRECISE = "imprecise"
     DAMAGED = "damaged"
     STORED = "stored"
 

@@ -46,15 +46,23 @@ def differential(
     rule: Annotated[
         str, typer.Option(help="Counting rule: icsh, deepheme, or a TOML file of your own.")
     ] = DEFAULT_RULE,
+    until: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CLASS:POINTS",
+            help="Say how many more cells to count until this class is known to ± so many points.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Print the differential of an analysis, with what people corrected."""
     from napari_deepheme.export.reliability import reliability_of  # noqa: PLC0415  commands share no imports
     from napari_deepheme.export.table import differential_of  # noqa: PLC0415
     from napari_deepheme.stats.counting import CountOptions  # noqa: PLC0415
+    from napari_deepheme.stats.planning import stop_rule  # noqa: PLC0415
     from napari_deepheme.store import open_analysis  # noqa: PLC0415
 
-    counting = CountOptions(rule=counting_rule(rule))
+    counting, wanted = CountOptions(rule=counting_rule(rule)), stop_rule(until) if until else None
     with open_analysis(analysis) as file:
         opened = file.analysis()
     options = _chosen(opened, detection_threshold, match_prior)
@@ -62,10 +70,14 @@ def differential(
     facts = opened.facts
     chosen = replace(opened, facts=replace(facts, options=replace(facts.options, assessment=options)))
     reliability = reliability_of(chosen)
+    more = None if wanted is None else count.more_cells(wanted.code, wanted.half_width)
     if as_json:
-        print_json(count.to_json(reliability.by_code) | {"like_calibration": reliability.to_json()})
+        document = count.to_json(reliability.by_code) | {"like_calibration": reliability.to_json()}
+        print_json(document if more is None else document | {"more_cells": more})
     else:
         print_differential(count, f"{facts.slide.path.name}, model {facts.bundle.name}", reliability)
+        if more is not None:
+            print_line(f"{until} points: {more} more cells." if more else f"{until} points: known already.")
 
 
 def export(
