@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_deepheme.analysis.corrections import Correction
 from napari_deepheme.analysis.options import AnalysisOptions
+from napari_deepheme.analysis.sign_off import SignOff
 from napari_deepheme.cells import Cells, RawOutputs, Region
 from napari_deepheme.classify.bundle import BundleSpec
 from napari_deepheme.classify.stain import StainColours
@@ -135,6 +137,29 @@ class UnitResult:
             raise ValueError(f"UnitResult {self.key}: {len(self.cells)} cells, outputs of {len(self.raw)}")
 
 
+@dataclass(frozen=True, slots=True)
+class LearnedModel:
+    """Says that the outputs of an analysis are those of a model that learned from its corrections.
+
+    Attributes
+    ----------
+    parent : str
+        Name and version of the run's own model.
+    folder : Path
+        Where the learned bundle was put.
+    cells : int
+        Labelled cells that it learned from.
+    who, when : str
+        Who took it into use, and the time in UTC, ISO 8601.
+    """
+
+    parent: str
+    folder: Path
+    cells: int
+    who: str
+    when: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Analysis:
     """Cells of a slide with what the members of the ensemble say of each.
@@ -154,6 +179,10 @@ class Analysis:
         By people, oldest first.
     finished : bool
         Whether the run came to its end.
+    learned : LearnedModel or None
+        Set where the model in use learned from the corrections: ``facts`` and ``raw`` are of that one then.
+    sign_offs : tuple of SignOff
+        By people, oldest first.
     """
 
     facts: Facts
@@ -163,6 +192,13 @@ class Analysis:
     units: Mapping[str, str] = field(default_factory=dict)
     corrections: tuple[Correction, ...] = ()
     finished: bool = True
+    learned: LearnedModel | None = None
+    sign_offs: tuple[SignOff, ...] = ()
+
+    @property
+    def model(self) -> str:
+        """Name and version of the model in use."""
+        return f"{self.facts.bundle.name} {self.facts.bundle.version}"
 
     @property
     def notices(self) -> tuple[Notice, ...]:

@@ -75,13 +75,13 @@ def analyse_with(
     if facts is not None and sink.finished and facts.options.target_cells == options.target_cells:
         sink.begin(replace(facts, options=options))
         sink.finish(facts.notices)
-        return sink.analysis()
+        return sink.so_far()
     yield Progress("Loading the model")
     engine.load(options)
     facts = replace(facts or (yield from prepare(slide, engine, options)), options=options)
     sink.begin(facts)
     source = source_of(slide, engine.detector(options), facts)
-    tally = _Tally(options.target_cells, source.total, len(sink.done()), counted_in(sink.analysis()))
+    tally = _Tally(options.target_cells, source.total, len(sink.done()), counted_in(sink.so_far()))
     with closing(source.located(sink.done())) as units:
         # the target is looked at first: a run that is gone on with may have met it
         while not tally.is_enough and (unit := next(units, None)) is not None:
@@ -89,8 +89,8 @@ def analyse_with(
             found = _kept(sink, facts, unit, raw)
             tally = tally.plus(counted_in(found))
             yield tally.progress(found)
-    sink.finish((yield from conclusions(slide, sink.analysis(), tally.counted)))
-    return sink.analysis()
+    sink.finish((yield from conclusions(slide, sink.so_far(), tally.counted)))
+    return sink.so_far()
 
 
 def counted_in(analysis: Analysis) -> int:

@@ -54,6 +54,16 @@ def encoded_options(options: AnalysisOptions) -> Values:
     return values
 
 
+def calibration_json(calibration: SlideCalibration) -> str:
+    """The calibration of a slide alone."""
+    return _json(SlideCalibration, calibration)
+
+
+def calibration_from(value: str) -> SlideCalibration:
+    """A calibration again."""
+    return _read(SlideCalibration, value)
+
+
 def notices_json(notices: tuple[Notice, ...]) -> str:
     """Notices as a list."""
     return _json(tuple[Notice, ...], notices)
