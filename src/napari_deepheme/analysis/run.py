@@ -75,13 +75,13 @@ def analyse_with(
     if facts is not None and sink.finished and _same_end(facts.options, options):
         sink.begin(replace(facts, options=options))
         sink.finish(facts.notices)
-        return sink.analysis()
+        return sink.so_far()
     yield Progress("Loading the model")
     engine.load(options)
     facts = replace(facts or (yield from prepare(slide, engine, options)), options=options)
     sink.begin(facts)
     source = source_of(slide, engine.detector(options), facts)
-    counts = counts_in(sink.analysis())
+    counts = counts_in(sink.so_far())
     tally = Tally(options, engine.bundle.spec.taxonomy, source.total, len(sink.done()), counts)
     with closing(source.located(sink.done())) as units:
         # the target is looked at first: a run that is gone on with may have met it
@@ -90,8 +90,8 @@ def analyse_with(
             found = _kept(sink, facts, unit, raw)
             tally = tally.plus(found)
             yield tally.progress(found)
-    sink.finish((yield from conclusions(slide, sink.analysis(), tally)))
-    return sink.analysis()
+    sink.finish((yield from conclusions(slide, sink.so_far(), tally)))
+    return sink.so_far()
 
 
 def _same_end(one: AnalysisOptions, other: AnalysisOptions) -> bool:

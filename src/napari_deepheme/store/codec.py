@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from pydantic import TypeAdapter
 
+from napari_deepheme.analysis.audit_draw import AuditDraw
 from napari_deepheme.analysis.options import AnalysisOptions
-from napari_deepheme.analysis.result import AuditDraw, Facts, Notice, SlideCalibration
+from napari_deepheme.analysis.result import Facts, Notice, SlideCalibration
 from napari_deepheme.cells import Cells, Region
 from napari_deepheme.classify.bundle import BundleSpec
 from napari_deepheme.detect.base import DetectionThresholds
@@ -57,6 +58,16 @@ def encoded_options(options: AnalysisOptions) -> Values:
     if options.cells is not None:
         values["given_cells"] = _cells_bytes(options.cells)
     return values
+
+
+def calibration_json(calibration: SlideCalibration) -> str:
+    """The calibration of a slide alone."""
+    return _json(SlideCalibration, calibration)
+
+
+def calibration_from(value: str) -> SlideCalibration:
+    """A calibration again."""
+    return _read(SlideCalibration, value)
 
 
 def notices_json(notices: tuple[Notice, ...]) -> str:

@@ -16,7 +16,8 @@ from napari_deepheme.errors import OptionError
 from napari_deepheme.export.table import MODEL, PERSON
 from napari_deepheme.stats.assessment import AssessmentOptions
 from napari_deepheme.stats.differential import CellFacts, Differential
-from napari_deepheme.store.analysis_file import AnalysisFile, person
+from napari_deepheme.store.analysis_file import AnalysisFile
+from napari_deepheme.store.open_file import person
 from napari_deepheme.taxonomy import Taxonomy, extended
 from napari_deepheme.ui.layers import Origin
 from napari_deepheme.ui.ledger import Ledger, Position, Saying

@@ -30,7 +30,7 @@ def in_memory(facts):
         sink.commit(each)
     sink.commit(UnitResult("field 9", Cells.empty(), RawOutputs.empty(2, 11), "a.svs: tile 7 is damaged"))
     sink.finish(facts.notices)
-    return sink.analysis()
+    return sink.so_far()
 
 
 def test_an_analysis_read_from_disk_is_the_one_in_memory(file, facts, path):
