@@ -12,7 +12,7 @@ from qtpy.QtCore import Qt, QThreadPool
 from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_deepheme.analysis.options import AnalysisOptions
-from napari_deepheme.analysis.run import analyse
+from napari_deepheme.analysis.run import analyse, analyse_with
 from napari_deepheme.export import cells_table, read_cells_csv
 from napari_deepheme.jobs import Progress, drain
 from napari_deepheme.slide import open_slide
@@ -82,15 +82,15 @@ def endless(monkeypatch):
     """Makes a run go on for ever once it has found all cells; tells when it was closed."""
     closed = Event()
 
-    def analyse_for_ever(slide, bundle, options, **how):
+    def analyse_for_ever(*given):
         try:
-            yield from analyse(slide, bundle, options, **how)
+            yield from analyse_with(*given)
             while not closed.wait(0.01):
                 yield Progress("still at it", 1, 2)
         finally:
             closed.set()
 
-    monkeypatch.setattr(run, "analyse", analyse_for_ever)
+    monkeypatch.setattr(run, "analyse_with", analyse_for_ever)
     yield closed
     closed.set()
 

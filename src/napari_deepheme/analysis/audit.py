@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from napari_deepheme.analysis.audit_draw import AuditDraw
 from napari_deepheme.analysis.corrections import Corrected, settled
-from napari_deepheme.analysis.result import Analysis, AuditDraw
+from napari_deepheme.analysis.result import Analysis
 from napari_deepheme.errors import OptionError
 from napari_deepheme.stats.audit import AUDIT, Audit, corrected_by, plan_audit
 from napari_deepheme.stats.quantify import Quantification
@@ -57,7 +58,7 @@ def draw_audit(analysis: Analysis, cells: int = AUDIT_CELLS, *, who: str, seed: 
         who,
         datetime.now(UTC).isoformat(timespec="seconds"),
         facts.options.assessment,
-        _model_of(analysis),
+        analysis.model,
     )
 
 
@@ -73,7 +74,7 @@ def audited(analysis: Analysis) -> AuditState | None:
     known = settled(analysis.corrections)
     waiting = tuple(cell for cell in draw.cells if cell not in known)
     k = len(analysis.taxonomy.codes)
-    if draw.model != _model_of(analysis):
+    if draw.model != analysis.model:
         why = f"it was drawn for the calls of {draw.model}; draw another"
         return AuditState(waiting, len(draw.cells), Quantification.refused(AUDIT, k, why))
     if waiting:
@@ -120,8 +121,3 @@ def _shares(analysis: Analysis, draw: AuditDraw, known: Mapping[int, Corrected])
 def _label(said: Corrected, call: int, index: Mapping[str, int], none: int) -> int:
     """Class index that holds for a settled cell."""
     return none if said.deleted else index.get(said.label, call)
-
-
-def _model_of(analysis: Analysis) -> str:
-    bundle = analysis.facts.bundle
-    return f"{bundle.name} {bundle.version}"

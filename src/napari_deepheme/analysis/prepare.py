@@ -67,6 +67,11 @@ def prepare(slide: Slide, engine: Engine, options: AnalysisOptions) -> Job[Facts
     )
 
 
+def calibration_for(slide: Slide, engine: Engine, options: AnalysisOptions) -> SlideCalibration:
+    """The calibration of a slide for another model than the one it was analysed with."""
+    return _calibrate(slide, engine, engine.detector(options), options)[0]
+
+
 def whole(slide: Slide) -> Region:
     """All of a slide as a region."""
     height, width = slide.info.shape

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_deepheme.analysis.audit_draw import AuditDraw
 from napari_deepheme.analysis.corrections import Correction
 from napari_deepheme.analysis.options import AnalysisOptions
+from napari_deepheme.analysis.sign_off import SignOff
 from napari_deepheme.cells import Cells, RawOutputs, Region
 from napari_deepheme.classify.bundle import BundleSpec
 from napari_deepheme.classify.stain import StainColours
@@ -33,6 +36,7 @@ class NoticeKind(StrEnum):
     STAIN = "stain"
     OUTSIDE = "outside"
     FEW_CELLS = "few cells"
+    IMPRECISE = "imprecise"
     DAMAGED = "damaged"
     STORED = "stored"
 
@@ -140,26 +144,26 @@ class UnitResult:
 
 
 @dataclass(frozen=True, slots=True)
-class AuditDraw:
-    """The cells of a random audit (see :mod:`napari_deepheme.analysis.audit`).
+class LearnedModel:
+    """Says that the outputs of an analysis are those of a model that learned from its corrections.
 
     Attributes
     ----------
-    cells : tuple of int
-        Their ids.
+    parent : str
+        Name and version of the run's own model.
+    folder : Path
+        Where the learned bundle was put.
+    cells : int
+        Labelled cells that it learned from.
     who, when : str
-        Who drew them, and the time in UTC, ISO 8601.
-    options : AssessmentOptions
-        By which cells were called when they were drawn.
-    model : str
-        Whose calls these were.
+        Who took it into use, and the time in UTC, ISO 8601.
     """
 
-    cells: tuple[int, ...]
+    parent: str
+    folder: Path
+    cells: int
     who: str
     when: str
-    options: AssessmentOptions
-    model: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -183,6 +187,10 @@ class Analysis:
         Whether the run came to its end.
     audit : AuditDraw or None
         The cells that were last drawn for an audit.
+    learned : LearnedModel or None
+        Set where the model in use learned from the corrections: ``facts`` and ``raw`` are of that one then.
+    sign_offs : tuple of SignOff
+        By people, oldest first.
     """
 
     facts: Facts
@@ -193,6 +201,13 @@ class Analysis:
     corrections: tuple[Correction, ...] = ()
     finished: bool = True
     audit: AuditDraw | None = None
+    learned: LearnedModel | None = None
+    sign_offs: tuple[SignOff, ...] = ()
+
+    @property
+    def model(self) -> str:
+        """Name and version of the model in use."""
+        return f"{self.facts.bundle.name} {self.facts.bundle.version}"
 
     @property
     def notices(self) -> tuple[Notice, ...]:

@@ -35,8 +35,8 @@ class Sink(Protocol):
     def finish(self, notices: Sequence[Notice]) -> None:
         """The run came to its end; ``notices`` are all that there are now."""
 
-    def analysis(self) -> Analysis:
-        """Everything there is."""
+    def so_far(self) -> Analysis:
+        """Everything there is, by the run's own model."""
 
 
 class Memory:
@@ -72,7 +72,7 @@ class Memory:
             self._facts = replace(self._facts, notices=tuple(notices))
         self.finished = True
 
-    def analysis(self) -> Analysis:
+    def so_far(self) -> Analysis:
         """All units in the order they came; :class:`ValueError` before :meth:`begin`."""
         if self._facts is None:
             raise ValueError("Memory: no analysis was begun")

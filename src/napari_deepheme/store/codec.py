@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import replace
-from typing import Any, TypeVar
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from pydantic import TypeAdapter
 
+from napari_deepheme.analysis.audit_draw import AuditDraw
 from napari_deepheme.analysis.options import AnalysisOptions
-from napari_deepheme.analysis.result import AuditDraw, Facts, Notice, SlideCalibration
+from napari_deepheme.analysis.result import Facts, Notice, SlideCalibration
 from napari_deepheme.cells import Cells, Region
 from napari_deepheme.classify.bundle import BundleSpec
 from napari_deepheme.detect.base import DetectionThresholds
 from napari_deepheme.fields import Field
 from napari_deepheme.slide.metadata import SlideInfo
 from napari_deepheme.stats.assessment import AssessmentOptions
+
+if TYPE_CHECKING:
+    from napari_deepheme.stats.planning import StopRule
 
 T = TypeVar("T")
 
@@ -45,6 +49,7 @@ def encoded_options(options: AnalysisOptions) -> Values:
     """Of the options alone, which a run that goes on may change."""
     chosen = {
         "target_cells": options.target_cells,
+        "until": None if options.until is None else asdict(options.until),
         "detector": options.detector,
         "match_stain": options.match_stain,
         "assessment": json.loads(_json(AssessmentOptions, options.assessment)),
@@ -53,6 +58,16 @@ def encoded_options(options: AnalysisOptions) -> Values:
     if options.cells is not None:
         values["given_cells"] = _cells_bytes(options.cells)
     return values
+
+
+def calibration_json(calibration: SlideCalibration) -> str:
+    """The calibration of a slide alone."""
+    return _json(SlideCalibration, calibration)
+
+
+def calibration_from(value: str) -> SlideCalibration:
+    """A calibration again."""
+    return _read(SlideCalibration, value)
 
 
 def notices_json(notices: tuple[Notice, ...]) -> str:
@@ -87,6 +102,7 @@ def decoded(values: Values, fields: tuple[Field, ...], chosen: tuple[Region, ...
         thresholds=_read(DetectionThresholds, values["thresholds"]),
         options=AnalysisOptions(
             target_cells=options["target_cells"],
+            until=_until(options.get("until")),
             regions=_regions(values["asked_regions"]),
             detector=options["detector"],
             cells=_cells(given) if isinstance(given, bytes) else None,
@@ -99,6 +115,14 @@ def decoded(values: Values, fields: tuple[Field, ...], chosen: tuple[Region, ...
         notices=_read(tuple[Notice, ...], values["notices"]),
         calibration_cells=calibration if isinstance(calibration, bytes) else b"",
     )
+
+
+def _until(values: dict[str, Any] | None) -> StopRule | None:
+    if values is None:
+        return None
+    from napari_deepheme.stats.planning import StopRule  # noqa: PLC0415  info answers without scipy
+
+    return StopRule(**values)
 
 
 def with_path(facts: Facts, info: SlideInfo) -> Facts:

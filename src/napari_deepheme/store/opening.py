@@ -10,9 +10,9 @@ from napari_deepheme.errors import AnalysisFileError
 from napari_deepheme.store.analysis_file import AnalysisFile
 from napari_deepheme.store.connection import (
     BUSY_SECONDS,
-    check_format,
     connected,
     explained,
+    in_this_format,
     locked,
     locked_if_writable,
 )
@@ -40,11 +40,7 @@ def open_analysis(path: str | Path, *, write: bool = False) -> AnalysisFile:
     try:
         with explained(path, "read"):
             connection = connected(path, writable=lock is not None)
-            try:
-                check_format(connection, path, writable=lock is not None)
-            except BaseException:
-                connection.close()
-                raise
+            connection = in_this_format(connection, path, writable=lock is not None)
     except BaseException:
         if lock is not None:
             lock.release()

@@ -147,7 +147,8 @@ class CellsView:
         codes = layer.features["label"].cat.categories
         rows = session.rows_of(ids)
         same = len(there) == len(now) and np.array_equal(there, now)
-        if not same or not set(table["label"].iloc[rows]) <= set(codes):
+        added = (np.asarray(ids) < 0).any()  # once they are classified all their columns are others
+        if added or not same or not set(table["label"].iloc[rows]) <= set(codes):
             self._show()
             return
         with self._own():

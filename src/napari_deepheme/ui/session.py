@@ -16,17 +16,17 @@ from napari_deepheme.errors import OptionError
 from napari_deepheme.export.table import MODEL, PERSON
 from napari_deepheme.stats.assessment import AssessmentOptions
 from napari_deepheme.stats.differential import CellFacts, Differential
-from napari_deepheme.store.analysis_file import AnalysisFile, person
+from napari_deepheme.store.analysis_file import AnalysisFile
+from napari_deepheme.store.open_file import person
 from napari_deepheme.taxonomy import Taxonomy, extended
 from napari_deepheme.ui.layers import Origin
 from napari_deepheme.ui.ledger import Ledger, Position, Saying
+from napari_deepheme.ui.session_models import SessionModels
 from napari_deepheme.ui.sources import AnalysisSource, Ids, Source, TableSource
-
-_MOVED = ("label", "label_source", "x_px", "y_px", "x_um", "y_um")
-"""The columns that a correction of a cell changes."""
+from napari_deepheme.ui.table_rows import appended, renewed, rows_of
 
 
-class Session:
+class Session(SessionModels):
     """The cells of an analysis, or of a table that was read, after corrections and thresholds.
 
     Every action appends to the corrections and brings the rows it concerns up to date; nothing is computed
@@ -121,7 +121,7 @@ class Session:
 
     def rows_of(self, ids: Iterable[int]) -> NDArray[np.intp]:
         """Rows of the table with these cells, in the table's order."""
-        return np.flatnonzero(np.isin(self.table["cell_id"].to_numpy(), np.fromiter(ids, np.int64)))
+        return rows_of(self.table, np.fromiter(ids, np.int64))
 
     def label_of(self, cell: int) -> str:
         """Class code that holds for a cell; :class:`KeyError` if it does not count."""
@@ -172,7 +172,7 @@ class Session:
         for part in parts:
             self._source.extend(part)
         rows = self._source.rows(self.corrections, self.options, np.concatenate([each.ids for each in parts]))
-        self._append(rows)
+        self.table = appended(self.table, rows)
         return rows["cell_id"].to_numpy(np.int64)
 
     def assess_by(self, options: AssessmentOptions) -> None:
@@ -226,9 +226,13 @@ class Session:
     def renew(self, analysis: Analysis) -> None:
         """Take the analysis as a run left it, with all that was corrected meanwhile."""
         if isinstance(self._source, AnalysisSource):
+            if self.file is not None and self.file.in_use is not None:
+                analysis = self.file.analysis()  # of the run no cell is new: the learned model stays in use
             whole = analysis if self.file is not None else self._source.analysis
-            facts, units = analysis.facts, analysis.units
-            self._source.analysis = replace(whole, facts=facts, units=units, finished=analysis.finished)
+            # the slide may lie elsewhere than the file says
+            facts = replace(analysis.facts, slide=self._source.analysis.facts.slide)
+            units, done = analysis.units, analysis.finished
+            self._source.analysis = replace(whole, facts=facts, units=units, finished=done)
             for each in self.corrections:  # also those that a person added while the run came to its end
                 self._know(each)
             self.table = self._source.rows(self.corrections, self.options)
@@ -252,29 +256,6 @@ class Session:
 
     def _renew(self, ids: Ids) -> None:
         """Bring the rows of these cells up to date; they may come or go."""
-        if not len(ids):
-            return
-        fresh = self._source.rows(self.corrections, self.options, np.unique(ids))
-        rows = self.rows_of(ids)
-        here = self.table["cell_id"].to_numpy()[rows]
-        now = fresh["cell_id"].to_numpy()
-        staying = np.isin(here, now)
-        if staying.any():
-            order = pd.Index(now).get_indexer(here[staying])
-            for name in _MOVED:
-                self.table.loc[rows[staying], name] = fresh[name].to_numpy()[order]
-        if not staying.all():
-            kept = np.ones(len(self.table), bool)
-            kept[rows[~staying]] = False
-            self.table = self.table[kept].reset_index(drop=True)
-        self._append(fresh[~np.isin(now, here)])
-
-    def _append(self, rows: pd.DataFrame) -> None:
-        if len(rows):
-            parts = [self.table, rows] if len(self.table) else [rows]
-            table = pd.concat(parts, ignore_index=True)
-            # found cells first, then those added, each in the order they came: as the analysis has them
-            ids = table["cell_id"].to_numpy(np.int64)
-            order = np.lexsort((np.abs(ids), ids < 0))
-            in_order = np.array_equal(order, np.arange(len(ids)))
-            self.table = table if in_order else table.iloc[order].reset_index(drop=True)
+        if len(ids):
+            fresh = self._source.rows(self.corrections, self.options, np.unique(ids))
+            self.table = renewed(self.table, fresh, ids)

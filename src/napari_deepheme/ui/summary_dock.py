@@ -128,7 +128,9 @@ class SummaryDock(QWidget):
     def _select_for_review(self) -> None:
         session = self.state.session
         if session is not None:
-            self.state.select(session.table["cell_id"].to_numpy(np.int64)[session.to_review()])
+            waiting = session.table[session.to_review()]
+            first = int(waiting["cell_id"].iloc[waiting["entropy"].argmax()]) if len(waiting) else None
+            self.state.select(waiting["cell_id"].to_numpy(np.int64), first)
 
     def _on_focus(self, *_: object) -> None:
         self._view.take_edits()
