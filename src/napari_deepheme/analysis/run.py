@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass, replace
-
-import numpy as np
+from dataclasses import replace
 
 from napari_deepheme.analysis.conclusions import conclusions
 from napari_deepheme.analysis.engine import Engine
 from napari_deepheme.analysis.locate import Located, source_of
 from napari_deepheme.analysis.options import AnalysisOptions, RunOptions
 from napari_deepheme.analysis.prepare import prepare
-from napari_deepheme.analysis.result import Analysis, CellsReady, Facts, Memory, Sink, UnitResult
+from napari_deepheme.analysis.result import Analysis, Facts, UnitResult
+from napari_deepheme.analysis.sink import Memory, Sink
+from napari_deepheme.analysis.stopping import Tally, check_stop_rule, counts_in
 from napari_deepheme.cells import Cells, RawOutputs
 from napari_deepheme.classify.bundle import Bundle
 from napari_deepheme.errors import DamagedTileError
@@ -67,66 +67,39 @@ def analyse_with(
     """As :func:`analyse`, with networks that may be loaded already."""
     options, sink = options or AnalysisOptions(), sink or Memory()
     slide.scale()  # asked for before seconds go into loading
+    check_stop_rule(options, engine.bundle.spec.taxonomy)
     facts = sink.facts()
-    if facts is not None and sink.finished and facts.options.target_cells == options.target_cells:
+    if facts is not None:
+        # an earlier run may have had another target, and a person may have moved its thresholds
+        options = replace(options, assessment=options.assessment.or_kept(facts.options.assessment))
+    if facts is not None and sink.finished and _same_end(facts.options, options):
         sink.begin(replace(facts, options=options))
         sink.finish(facts.notices)
-        return sink.analysis()
+        return sink.so_far()
     yield Progress("Loading the model")
     engine.load(options)
-    facts = facts or (yield from prepare(slide, engine, options))
-    facts = replace(facts, options=options)  # an earlier run may have had another target
+    facts = replace(facts or (yield from prepare(slide, engine, options)), options=options)
     sink.begin(facts)
     source = source_of(slide, engine.detector(options), facts)
-    tally = _Tally(options.target_cells, source.total, len(sink.done()), counted_in(sink.analysis()))
+    counts = counts_in(sink.so_far())
+    tally = Tally(options, engine.bundle.spec.taxonomy, source.total, len(sink.done()), counts)
     with closing(source.located(sink.done())) as units:
         # the target is looked at first: a run that is gone on with may have met it
         while not tally.is_enough and (unit := next(units, None)) is not None:
             raw = yield from _classified(engine, slide, facts, unit, tally)
             found = _kept(sink, facts, unit, raw)
-            tally = tally.plus(counted_in(found))
+            tally = tally.plus(found)
             yield tally.progress(found)
-    sink.finish((yield from conclusions(slide, sink.analysis(), tally.counted)))
-    return sink.analysis()
+    sink.finish((yield from conclusions(slide, sink.so_far(), tally)))
+    return sink.so_far()
 
 
-def counted_in(analysis: Analysis) -> int:
-    """How many cells the differential counts by the model's calls."""
-    counting = analysis.counting()
-    classes = analysis.facts.bundle.taxonomy.classes
-    counted = np.array([cell_class.counted for cell_class in classes])
-    return int(counted[counting.called()[0]].sum())
-
-
-@dataclass(frozen=True, slots=True)
-class _Tally:
-    """How far a run is."""
-
-    target: int
-    units: int
-    done: int
-    counted: int
-
-    @property
-    def is_enough(self) -> bool:
-        return 0 < self.target <= self.counted
-
-    def plus(self, counted: int) -> _Tally:
-        """With one more unit."""
-        return replace(self, done=self.done + 1, counted=self.counted + counted)
-
-    def progress(self, found: Analysis | None = None) -> CellsReady:
-        """Where the run stands, with the cells of the unit that was just done."""
-        done, total = (
-            (min(self.counted, self.target), self.target) if self.target else (self.done, self.units)
-        )
-        shares = self.done / max(self.units, 1), self.counted / self.target if self.target else 0.0
-        message = f"{self.counted} cells counted, part {self.done} of {self.units}"
-        return CellsReady("Classifying cells", done, total, message, found, min(max(shares), 1.0))
+def _same_end(one: AnalysisOptions, other: AnalysisOptions) -> bool:
+    return (one.target_cells, one.until) == (other.target_cells, other.until)
 
 
 def _classified(
-    engine: Engine, slide: Slide, facts: Facts, unit: Located, tally: _Tally
+    engine: Engine, slide: Slide, facts: Facts, unit: Located, tally: Tally
 ) -> Job[RawOutputs | DamagedTileError]:
     """What the members say of the cells of a unit, a batch after the other; or why they cannot be read."""
     spec, centres, size = facts.bundle, unit.cells.yx, engine.run.batch_size

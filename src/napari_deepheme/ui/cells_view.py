@@ -18,7 +18,7 @@ from napari.layers import Image, Layer, Points
 from napari.utils.notifications import show_warning
 from numpy.typing import NDArray
 
-from napari_deepheme.store.analysis_file import open_analysis
+from napari_deepheme.store.opening import open_analysis
 from napari_deepheme.ui.appearance import ZoomFollower
 from napari_deepheme.ui.canvas_legend import CanvasLegend
 from napari_deepheme.ui.halo import draw_halo
@@ -159,7 +159,8 @@ class CellsView:
         codes = layer.features["label"].cat.categories
         rows = session.rows_of(ids)
         same = len(there) == len(now) and np.array_equal(there, now)
-        if not same or not set(table["label"].iloc[rows]) <= set(codes):
+        added = (np.asarray(ids) < 0).any()  # once they are classified all their columns are others
+        if added or not same or not set(table["label"].iloc[rows]) <= set(codes):
             self._show()
             return
         with self._own():
