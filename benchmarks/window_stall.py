@@ -35,7 +35,8 @@ def main() -> None:
             done = subprocess.run(command, capture_output=True, text=True, check=True)
             stall, idle, seconds = map(float, done.stdout.split())
             print(
-                f"{way}: longest stall {1000 * stall:.0f} ms, at rest {1000 * idle:.0f} ms, loaded in {seconds:.1f} s"
+                f"{way}: longest stall {1000 * stall:.0f} ms, at rest {1000 * idle:.0f} ms, "
+                f"loaded in {seconds:.1f} s"
             )
 
 
