@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from threading import Event
 
 import numpy as np
@@ -13,6 +14,7 @@ from qtpy.QtCore import Qt, QThreadPool
 from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_deepheme.analysis.options import AnalysisOptions
+from napari_deepheme.analysis.result import CellsReady
 from napari_deepheme.analysis.run import analyse, analyse_with
 from napari_deepheme.export import cells_table, read_cells_csv
 from napari_deepheme.jobs import Progress, drain
@@ -82,16 +84,20 @@ def with_slide(window, smear_path):
 
 @pytest.fixture
 def endless(monkeypatch):
-    """Makes a run go on for ever once it has found all cells; tells when it was closed."""
+    """Makes a run go on for ever once it has found its first cells; tells when it was closed."""
     closed = Event()
 
     def analyse_for_ever(*given):
-        try:
-            yield from analyse_with(*given)
-            while not closed.wait(0.01):
-                yield Progress("still at it", 1, 2)
-        finally:
-            closed.set()
+        with closing(analyse_with(*given)) as job:
+            try:
+                for progress in job:
+                    yield progress
+                    if isinstance(progress, CellsReady) and progress.found is not None:
+                        break
+                while not closed.wait(0.01):
+                    yield Progress("still at it", 1, 2)
+            finally:
+                closed.set()
 
     monkeypatch.setattr(run, "analyse_with", analyse_for_ever)
     yield closed
