@@ -25,7 +25,7 @@ from napari_deepheme.analysis.options import RunOptions
 from napari_deepheme.analysis.prepare import calibration_for
 from napari_deepheme.analysis.result import Analysis
 from napari_deepheme.cells import RawOutputs
-from napari_deepheme.classify.bundle import Bundle, BundleSpec
+from napari_deepheme.classify.bundle import Bundle, BundleSpec, calibration_content
 from napari_deepheme.export.table import PERSON, cells_table
 from napari_deepheme.jobs import Job, Progress
 from napari_deepheme.slide.reader import Slide
@@ -182,4 +182,12 @@ def _asked(
         parts.append(engine.ensemble.run(pixels, calibration.stain))
         yield Progress("Asking the new model", min(start + run.batch_size, total), total)
     folder = Path(str(adapted.bundle.root))
-    return Learned(spec, folder, calibration, n_labelled, analysis.ids, RawOutputs.concatenate(parts))
+    return Learned(
+        spec,
+        folder,
+        calibration,
+        n_labelled,
+        analysis.ids,
+        RawOutputs.concatenate(parts),
+        calibration_content(adapted.bundle),
+    )

@@ -31,6 +31,8 @@ class Learned:
     ids : ndarray of int64, shape (n,)
     raw : RawOutputs
         Of these cells.
+    calibration_cells : bytes
+        The cells that the model was calibrated on, as its bundle has them; empty where it has none.
     who, when : str
         Who took it into use, and the time in UTC, ISO 8601; empty before that.
     """
@@ -41,6 +43,7 @@ class Learned:
     cells: int
     ids: NDArray[np.int64]
     raw: RawOutputs
+    calibration_cells: bytes = b""
     who: str = ""
     when: str = ""
 
@@ -50,7 +53,12 @@ def by_learned(analysis: Analysis, learned: Learned) -> Analysis:
 
     A cell that the learned model was not asked about has outputs of NaN.
     """
-    facts = replace(analysis.facts, bundle=learned.bundle, calibration=learned.calibration)
+    facts = replace(
+        analysis.facts,
+        bundle=learned.bundle,
+        calibration=learned.calibration,
+        calibration_cells=learned.calibration_cells,
+    )
     raw = _in_order(learned, analysis.ids)
     own = analysis.facts.bundle
     model = LearnedModel(

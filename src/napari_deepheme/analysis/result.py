@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_deepheme.analysis.audit_draw import AuditDraw
 from napari_deepheme.analysis.corrections import Correction
 from napari_deepheme.analysis.options import AnalysisOptions
 from napari_deepheme.analysis.sign_off import SignOff
@@ -35,6 +36,7 @@ class NoticeKind(StrEnum):
     STAIN = "stain"
     OUTSIDE = "outside"
     FEW_CELLS = "few cells"
+    IMPRECISE = "imprecise"
     DAMAGED = "damaged"
     STORED = "stored"
 
@@ -92,6 +94,9 @@ class Facts:
     fields : tuple of Field
         All fields of the slide, judged, if those to count were chosen among them.
     notices : tuple of Notice
+    calibration_cells : bytes
+        The cells the model was calibrated on, as its bundle has them (see
+        :class:`~napari_deepheme.stats.calibration_set.CalibrationSet`); empty where it has none.
     """
 
     slide: SlideInfo
@@ -103,6 +108,7 @@ class Facts:
     regions: tuple[Region, ...]
     fields: tuple[Field, ...] = ()
     notices: tuple[Notice, ...] = ()
+    calibration_cells: bytes = b""
 
     def detection_threshold(self, options: AssessmentOptions | None = None) -> float:
         """Score from which a find counts: the one chosen, else the detector's for such a slide."""
@@ -179,6 +185,8 @@ class Analysis:
         By people, oldest first.
     finished : bool
         Whether the run came to its end.
+    audit : AuditDraw or None
+        The cells that were last drawn for an audit.
     learned : LearnedModel or None
         Set where the model in use learned from the corrections: ``facts`` and ``raw`` are of that one then.
     sign_offs : tuple of SignOff
@@ -192,6 +200,7 @@ class Analysis:
     units: Mapping[str, str] = field(default_factory=dict)
     corrections: tuple[Correction, ...] = ()
     finished: bool = True
+    audit: AuditDraw | None = None
     learned: LearnedModel | None = None
     sign_offs: tuple[SignOff, ...] = ()
 

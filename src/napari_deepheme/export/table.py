@@ -12,7 +12,7 @@ from napari_deepheme.analysis.corrections import Corrected, settled
 from napari_deepheme.analysis.result import Analysis
 from napari_deepheme.stats.assessment import Assessment, AssessmentOptions, ReviewReason
 from napari_deepheme.stats.differential import CellFacts, CountOptions, Differential
-from napari_deepheme.taxonomy import Taxonomy
+from napari_deepheme.taxonomy import Taxonomy, known_classes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,6 +72,13 @@ def table_parts(analysis: Analysis, options: AssessmentOptions | None = None) ->
     counting, corrected = analysis.counting(options), settled(analysis.corrections)
     for start in range(0, max(len(counting.ids), 1), _CHUNK):
         yield _part(counting.take(slice(start, start + _CHUNK)), corrected, options)
+
+
+def taxonomy_of(table: pd.DataFrame) -> Taxonomy:
+    """Classes of a table's probability columns, then any a person used beyond them."""
+    codes = [name.removeprefix(PROBABILITY) for name in table.columns if name.startswith(PROBABILITY)]
+    used = dict.fromkeys([*codes, *table["class"], *table["label"]])
+    return known_classes(code for code in used if code)
 
 
 def differential(table: pd.DataFrame, taxonomy: Taxonomy) -> Differential:

@@ -12,11 +12,20 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
+from napari_deepheme.analysis.audit_draw import AuditDraw
 from napari_deepheme.analysis.learned import by_learned
 from napari_deepheme.analysis.result import Analysis, Facts, Notice, Positions, UnitResult
 from napari_deepheme.errors import AnalysisFileError
 from napari_deepheme.stats.assessment import AssessmentOptions
-from napari_deepheme.store.codec import Values, decoded, encoded, encoded_options, notices_json
+from napari_deepheme.store.codec import (
+    Values,
+    audit_from,
+    audit_json,
+    decoded,
+    encoded,
+    encoded_options,
+    notices_json,
+)
 from napari_deepheme.store.kept_corrections import KeptCorrections
 from napari_deepheme.store.kept_models import KeptModels
 from napari_deepheme.store.rows import (
@@ -121,7 +130,10 @@ class AnalysisFile(KeptCorrections, KeptModels):
             units = dict(self._connection.execute("SELECT key, failure FROM units ORDER BY number"))
             corrections = corrections_from(self._connection)
             signed = sign_offs_from(self._connection)
-        return Analysis(facts, ids, cells, raw, units, corrections, self.finished, sign_offs=signed)
+        audit = audit_from(self._meta("audit").get("audit"))
+        return Analysis(
+            facts, ids, cells, raw, units, corrections, self.finished, audit=audit, sign_offs=signed
+        )
 
     def analysis(self) -> Analysis:
         """Everything there is, by the model in use: the run's own, or one that learned from corrections.
@@ -140,3 +152,8 @@ class AnalysisFile(KeptCorrections, KeptModels):
         if facts is not None:
             with self._writing():
                 self._set(encoded_options(replace(facts.options, assessment=options)))
+
+    def audit(self, draw: AuditDraw) -> None:
+        """Keep which cells were drawn for an audit, in the place of an earlier draw."""
+        with self._writing():
+            self._set({"audit": audit_json(draw)})

@@ -69,15 +69,18 @@ class KeptModels(OpenFile):
         number = self.in_use
         if number is None:
             return None
-        query = "SELECT bundle, folder, calibration, cells, who, at FROM models WHERE number = ?"
+        query = (
+            "SELECT bundle, folder, calibration, cells, who, at, calibration_cells FROM models "
+            "WHERE number = ?"
+        )
         with self._reading():
             found = self._connection.execute(query, (number,)).fetchone()
             if found is None:
                 raise KeyError(f"learned model {number}")
-            bundle, folder, calibration, cells, who, when = found
+            bundle, folder, calibration, cells, who, when, known = found
             spec = BundleSpec.model_validate_json(bundle)
             ids, raw = _outputs(self._connection, number, spec)
-        return Learned(spec, Path(folder), calibration_from(calibration), cells, ids, raw, who, when)
+        return Learned(spec, Path(folder), calibration_from(calibration), cells, ids, raw, known, who, when)
 
     def learn(self, learned: Learned, who: str = "") -> Learned:
         """Keep a learned model with its outputs and take it into use; gives it with who and when."""
@@ -89,10 +92,12 @@ class KeptModels(OpenFile):
             dated.cells,
             dated.who,
             dated.when,
+            dated.calibration_cells,
         )
         with self._writing() as connection:
             cursor = connection.execute(
-                "INSERT INTO models (bundle, folder, calibration, cells, who, at) VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT INTO models (bundle, folder, calibration, cells, who, at, calibration_cells) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?)",
                 values,
             )
             number = int(cursor.lastrowid or 0)

@@ -36,7 +36,7 @@ and the out-of-distribution distances, float32 (n,); a row a unit, for a million
 LEARNING = """
 CREATE TABLE models (
     number INTEGER PRIMARY KEY, bundle TEXT NOT NULL, folder TEXT NOT NULL, calibration TEXT NOT NULL,
-    cells INTEGER NOT NULL, who TEXT NOT NULL, at TEXT NOT NULL
+    cells INTEGER NOT NULL, who TEXT NOT NULL, at TEXT NOT NULL, calibration_cells BLOB NOT NULL
 );
 CREATE TABLE learned_outputs (
     model INTEGER NOT NULL, first INTEGER NOT NULL, n INTEGER NOT NULL, members BLOB NOT NULL,

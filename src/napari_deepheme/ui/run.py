@@ -11,8 +11,9 @@ from napari.layers import Image
 
 from napari_deepheme.analysis.options import AnalysisOptions, RunOptions
 from napari_deepheme.analysis.result import Analysis, CellsReady, NoticeKind
-from napari_deepheme.analysis.run import analyse_with, counted_in
+from napari_deepheme.analysis.run import analyse_with
 from napari_deepheme.analysis.sink import Memory
+from napari_deepheme.analysis.stopping import counted_in
 from napari_deepheme.classify.bundle import Bundle, load_bundle
 from napari_deepheme.errors import AnalysisFileError, SlideError
 from napari_deepheme.fields import Field, judge_fields

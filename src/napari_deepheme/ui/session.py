@@ -10,12 +10,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from napari_deepheme.analysis.corrections import Correction, CorrectionKind
+from napari_deepheme.analysis.corrections import Correction, CorrectionKind, settled
 from napari_deepheme.analysis.result import Analysis
+from napari_deepheme.errors import OptionError
 from napari_deepheme.export.table import MODEL, PERSON
 from napari_deepheme.stats.assessment import AssessmentOptions
 from napari_deepheme.stats.differential import CellFacts, Differential
 from napari_deepheme.store.analysis_file import AnalysisFile
+from napari_deepheme.store.open_file import person
 from napari_deepheme.taxonomy import Taxonomy, extended
 from napari_deepheme.ui.layers import Origin
 from napari_deepheme.ui.ledger import Ledger, Position, Saying
@@ -65,8 +67,10 @@ class Session(SessionModels):
 
     @property
     def analysis(self) -> Analysis | None:
-        """A snapshot with all corrections; None for a table that was read."""
-        return self._source.snapshot(self.corrections) if isinstance(self._source, AnalysisSource) else None
+        """A snapshot with all corrections and the thresholds in force; None for a table that was read."""
+        if not isinstance(self._source, AnalysisSource):
+            return None
+        return self._source.snapshot(self.corrections, self.options)
 
     @property
     def corrections(self) -> tuple[Correction, ...]:
@@ -177,6 +181,35 @@ class Session(SessionModels):
             self.file.assess_by(options)
         self.options = options
         self.table = self._source.rows(self.corrections, options)
+
+    @property
+    def audit(self) -> tuple[int, ...]:
+        """Ids of the cells drawn for an audit."""
+        analysis = self.analysis
+        return () if analysis is None or analysis.audit is None else analysis.audit.cells
+
+    @property
+    def audit_waiting(self) -> tuple[int, ...]:
+        """Those that nobody settled yet."""
+        drawn, known = self.audit, settled(self.corrections)
+        return tuple(cell for cell in drawn if cell not in known)
+
+    def draw_audit(self, cells: int) -> None:
+        """Draw cells at random for a person to name, and keep which.
+
+        Raises
+        ------
+        OptionError
+            All cells are settled, or it is a table without raw outputs.
+        """
+        from napari_deepheme.analysis.audit import draw_audit  # noqa: PLC0415  scipy, once somebody asks for it
+
+        if not isinstance(self._source, AnalysisSource) or self.analysis is None:
+            raise OptionError(f"{self.name} is a table without raw outputs: it cannot be audited.")
+        draw = draw_audit(self.analysis, cells, who=person())
+        if self.file is not None:
+            self.file.audit(draw)
+        self._source.analysis = replace(self._source.analysis, audit=draw)
 
     def close(self) -> None:
         """Close the file."""

@@ -84,9 +84,11 @@ class AnalysisSource:
         table = cells_table(replace(analysis, corrections=tuple(corrections)), options)
         return _without_undone(table, corrections)
 
-    def snapshot(self, corrections: Sequence[Correction]) -> Analysis:
-        """The analysis with corrections, and without the cells whose addition was taken back."""
-        analysis = replace(self.analysis, corrections=tuple(corrections))
+    def snapshot(self, corrections: Sequence[Correction], options: AssessmentOptions) -> Analysis:
+        """The analysis with corrections and thresholds, without the cells whose addition was taken back."""
+        facts = self.analysis.facts
+        facts = replace(facts, options=replace(facts.options, assessment=options))
+        analysis = replace(self.analysis, facts=facts, corrections=tuple(corrections))
         gone = np.isin(analysis.ids, list(_taken_back(corrections)))
         return analysis.take(np.flatnonzero(~gone)) if gone.any() else analysis
 

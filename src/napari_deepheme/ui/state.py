@@ -22,6 +22,7 @@ from napari_deepheme.stats.assessment import AssessmentOptions
 from napari_deepheme.store.analysis_file import AnalysisFile
 from napari_deepheme.taxonomy import Taxonomy
 from napari_deepheme.ui.correcting import Correcting
+from napari_deepheme.ui.display import Display
 from napari_deepheme.ui.learning import Learning, with_thresholds
 from napari_deepheme.ui.running import Running
 from napari_deepheme.ui.selecting import Filters, Ids
@@ -46,9 +47,13 @@ class ViewerState(Correcting, Learning):
         The thresholds moved: the table is another, all rows may differ; the analysis is the same.
     cells_changed : ndarray of int64
         Ids of cells whose rows changed, that came or that went.
+    audit_drawn : None
+        Cells were drawn for an audit (:attr:`audit`).
     selection_changed : None
         Other cells are selected, or another is the current one.
     filters_changed : None
+    display_changed : None
+        Colours or shapes are to say something else (:attr:`display`).
     run_changed : None
         A run began, came on or ended.
     counted : None
@@ -62,6 +67,8 @@ class ViewerState(Correcting, Learning):
     slide_changed = Signal()
     analysis_changed = Signal()
     assessment_changed = Signal()
+    audit_drawn = Signal()
+    display_changed = Signal()
     run_changed = Signal()
     counted = Signal()
 
@@ -72,6 +79,7 @@ class ViewerState(Correcting, Learning):
         self._sessions: list[Session] = []
         self._session: Session | None = None
         self._run: Running | None = None
+        self._display = Display()
         self.watched = 0
         """How many docks show how a run goes; with none, what went wrong is said in a message."""
         self.outcome = ""
@@ -98,6 +106,17 @@ class ViewerState(Correcting, Learning):
         if layer is not self._slide:
             self._slide = layer
             self.slide_changed.emit()
+
+    @property
+    def display(self) -> Display:
+        """How cells are drawn on the slide."""
+        return self._display
+
+    @display.setter
+    def display(self, display: Display) -> None:
+        if display != self._display:
+            self._display = display
+            self.display_changed.emit()
 
     # the analysis
 
@@ -177,6 +196,21 @@ class ViewerState(Correcting, Learning):
         self._keep_present()
         if session is self._session:
             self.analysis_changed.emit()
+
+    @property
+    def audit(self) -> Sequence[int]:
+        """Ids of the cells drawn for an audit of the analysis in hand; none without one."""
+        return self._session.audit if self._session is not None else ()
+
+    @property
+    def audit_waiting(self) -> Sequence[int]:
+        """Those that nobody settled yet."""
+        return self._session.audit_waiting if self._session is not None else ()
+
+    def draw_audit(self, cells: int) -> None:
+        """Draw cells at random for a person to name; :class:`OptionError` where there are none."""
+        self._in_hand().draw_audit(cells)
+        self.audit_drawn.emit()
 
     # what models say
 

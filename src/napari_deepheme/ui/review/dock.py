@@ -66,6 +66,7 @@ class ReviewDock(QWidget):
         self._connections = (
             (self.state.analysis_changed, self._on_analysis),
             (self.state.assessment_changed, self._look),
+            (self.state.audit_drawn, self._look),
             (self.state.cells_changed, self._on_cells),
             (self.state.selection_changed, self._on_selection),
             (self.state.said, self._on_said),
