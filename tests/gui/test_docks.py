@@ -175,6 +175,7 @@ def test_exported_cells_open_again(with_slide, tmp_path, monkeypatch):
     entries = with_slide.summary.export_menu.entries.values()
     with_slide.wait(lambda: all(entry.isEnabled() for entry in entries))
     next(iter(entries)).trigger()
+    with_slide.wait(lambda: not with_slide.summary.export_menu.is_writing)
     with_slide.viewer.layers.selection = {layer}
     assert with_slide.viewer.layers.save(str(saved), selected=True) == [str(saved)]
     for path in (ours.with_name("ours.csv"), saved):
