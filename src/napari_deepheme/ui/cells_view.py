@@ -157,11 +157,11 @@ class CellsView:
             return
         table, there = session.table, layer.features["cell_id"].to_numpy()
         now = table["cell_id"].to_numpy()
-        codes = layer.features["label"].cat.categories
-        rows = session.rows_of(ids)
+        labels, rows = layer.features["label"], session.rows_of(ids)
+        # what napari adds may be of no category, and a cell that is classified has other columns, too
+        plain = not isinstance(labels.dtype, pd.CategoricalDtype) or (np.asarray(ids) < 0).any()
         same = len(there) == len(now) and np.array_equal(there, now)
-        added = (np.asarray(ids) < 0).any()  # once they are classified all their columns are others
-        if added or not same or not set(table["label"].iloc[rows]) <= set(codes):
+        if plain or not same or not set(table["label"].iloc[rows]) <= set(labels.cat.categories):
             self._show()
             return
         with self._own():

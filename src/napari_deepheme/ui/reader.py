@@ -15,7 +15,8 @@ from napari_deepheme.ui.layer_keys import LayerKey
 LayerData = tuple[Any, dict[str, Any], str]
 
 SUFFIXES = (
-    ".svs", ".ndpi", ".scn", ".bif", ".qptiff", ".tif", ".tiff", ".btf", ".png", ".jpg", ".jpeg",
+    ".svs", ".ndpi", ".scn", ".bif", ".qptiff", ".tif", ".tiff", ".btf", ".png", ".jpg", ".jpeg", ".jp2",
+    ".webp", ".bmp", ".dcm", ".mrxs", ".vms", ".czi", ".zarr",
 )  # fmt: skip
 
 

@@ -151,7 +151,9 @@ class SummaryDock(QWidget):
     def _select_for_review(self) -> None:
         session = self.state.session
         if session is not None:
-            self.state.select(session.table["cell_id"].to_numpy(np.int64)[session.to_review()])
+            waiting = session.table[session.to_review()]
+            first = int(waiting["cell_id"].iloc[waiting["entropy"].argmax()]) if len(waiting) else None
+            self.state.select(waiting["cell_id"].to_numpy(np.int64), first)
 
     def _on_focus(self, *_: object) -> None:
         self._view.take_edits()
@@ -166,6 +168,7 @@ class SummaryDock(QWidget):
             state.filters_changed,
             state.display_changed,
             state.run_changed,
+            state.signed,
         )
         for signal in signals:
             signal.connect(self._later)
@@ -200,4 +203,5 @@ def _header(session: Session) -> list[str]:
         lines.append(f"matched to the slide: {', '.join(origin.matched) or 'nothing'}")
     if session.file is not None:
         lines.append(f"kept in {session.file.path.name}")
+    lines += session.remarks
     return lines
