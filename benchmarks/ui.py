@@ -116,6 +116,8 @@ def measure(path: Path) -> None:
 
     print(f"reference {reference_ms():.0f} ms of the processor")
     watch.take("open the docks", open_docks, 1500)
+    QTest.qWait(5000)  # networks are loaded ahead
+    print(f"memory above napari's own: {memory_mb() - before:.0f} MB with the docks, torch among it")
     state = state_of(viewer)
 
     def open_it() -> None:

@@ -23,6 +23,7 @@ from napari_deepheme.stats.differential import Differential
 from napari_deepheme.store import open_analysis
 from napari_deepheme.ui import run
 from napari_deepheme.ui.layers import cells_of, is_cells
+from napari_deepheme.ui.napari_versions import camera_of
 from napari_deepheme.ui.networks import Networks
 from napari_deepheme.ui.slides import is_fields
 from napari_deepheme.ui.state import state_of
@@ -218,11 +219,11 @@ def test_an_edited_label_counts_and_a_class_can_be_hidden(with_slide):
 
 def test_only_what_is_in_view_is_classified(with_slide):
     viewer, dock = with_slide.viewer, with_slide.classify
-    viewer.scene.camera.center = (0, 192, 160)
-    viewer.scene.camera.zoom = max(viewer.canvas.size) / 200  # 200 µm across
+    camera_of(viewer).center = (0, 192, 160)
+    camera_of(viewer).zoom = max(viewer.canvas.size) / 200  # 200 µm across
     dock.where_box.radios[Where.VIEW].click()
     with_slide.run()
-    half = np.array(viewer.canvas.size) / viewer.scene.camera.zoom / 2 / 0.25
+    half = np.array(viewer.canvas.size) / camera_of(viewer).zoom / 2 / 0.25
     (layer,) = with_slide.cells
     assert len(layer.data)
     assert (np.abs(layer.data - (192 / 0.25, 160 / 0.25)) <= half + 0.01).all()
