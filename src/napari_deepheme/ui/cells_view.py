@@ -30,6 +30,7 @@ from napari_deepheme.ui.layers import (
     paint_cells,
     placement,
 )
+from napari_deepheme.ui.napari_versions import soon
 from napari_deepheme.ui.session import Session
 from napari_deepheme.ui.slides import slide_layers, slide_path
 from napari_deepheme.ui.state import Ids, ViewerState, state_of, unwrapped
@@ -251,14 +252,25 @@ class CellsView:
         if self.state.run is not None:
             return
         if self._would_be_lost(session):
-            self._put_back.append(session)
-            self._show()
-            show_warning(
-                f"{session.name} is in memory alone, so its layer was put back. Export what you need "
-                "(Summary); removed once more, it is gone."
-            )
+            soon(self.state.viewer, lambda: self._restore(session))
         else:
             self.state.forget(session)
+
+    def _restore(self, session: Session) -> None:
+        """Show an analysis again whose layer was removed, unless all layers are gone: the window closes."""
+        try:
+            alone = not self.state.viewer.layers
+        except ReferenceError:
+            return
+        if alone or session is not self.state.session:
+            self.state.forget(session)
+            return
+        self._put_back.append(session)
+        self._show()
+        show_warning(
+            f"{session.name} is in memory alone, so its layer was put back. Export what you need (Summary); "
+            "removed once more, it is gone."
+        )
 
     def _would_be_lost(self, session: Session) -> bool:
         """Whether an analysis, or corrections, are nowhere else and nobody was told so yet."""
