@@ -11,6 +11,7 @@ import numpy as np
 
 from napari_deepheme.analysis.corrections import holding
 from napari_deepheme.analysis.result import Analysis
+from napari_deepheme.analysis.sign_off import day, review_status
 from napari_deepheme.export.reliability import calibration_of, reliability_of
 from napari_deepheme.export.table import differential_of
 from napari_deepheme.report.slide import Correction, Crop, GalleryRow, Overview, ReviewState, SlideReport
@@ -136,6 +137,22 @@ def _corrections(analysis: Analysis) -> tuple[Correction, ...]:
     )
 
 
+def _learned(analysis: Analysis) -> dict[str, str]:
+    """Where the model in use comes from, if it learned from the corrections."""
+    learned = analysis.learned
+    if learned is None:
+        return {}
+    origin = f"{learned.cells} labels of this analysis; before, {learned.parent} called the cells"
+    return {"learned from": origin, "taken into use": f"{learned.who}, {day(learned.when)}"}
+
+
+def _review(analysis: Analysis) -> dict[str, str]:
+    """Whether the review is signed off, and by whom."""
+    options = analysis.facts.options.assessment
+    status = review_status(analysis.sign_offs, analysis.corrections, options, analysis.model)
+    return {"sign-off": status.line or "not signed off"}
+
+
 def _tables(analysis: Analysis) -> dict[str, dict[str, str]]:
     """Names and values by heading."""
     facts, options = analysis.facts, analysis.facts.options
@@ -153,7 +170,9 @@ def _tables(analysis: Analysis) -> dict[str, dict[str, str]]:
             "members": str(len(facts.bundle.members)),
             "weights (SHA-256)": ", ".join(member.sha256[:12] for member in facts.bundle.members),
             "detector": facts.detector or "cells were given",
+            **_learned(analysis),
         },
+        "Review": _review(analysis),
         "Options": {
             "target": f"{options.target_cells} cells" if options.target_cells else "every cell",
             "parts of the slide": f"{len(analysis.units)}, {failed[True]} of them unreadable",

@@ -45,6 +45,7 @@ class AddedCells(QObject):
         self._live = False
         self._run: JobRun | None = None
         self._session: Session | None = None
+        self._model = ""
         self._refused: set[int] = set()
         state.cells_changed.connect(self._ask)
         state.analysis_changed.connect(self._on_analysis)
@@ -73,7 +74,8 @@ class AddedCells(QObject):
         analysis = session.analysis
         if not waiting or analysis is None:
             return
-        self._session, self._refused = session, self._refused | {*waiting}
+        self._session, self._model = session, analysis.model
+        self._refused |= {*waiting}
         places = [session.file.source] if session.file is not None else []
         places += [str(session.learned.folder)] if session.learned is not None else []
         self._run = JobRun(asked(state.networks, analysis, np.array(waiting), places), self)
@@ -84,7 +86,10 @@ class AddedCells(QObject):
 
     def _take(self, progress: Progress) -> None:
         state, session = self._state(), self._session
-        if isinstance(progress, Asked) and state is not None and session in state.sessions and session:
+        if not isinstance(progress, Asked) or state is None or session is None:
+            return
+        # the analysis may be closed by now, or another model in use: that one is asked next
+        if session in state.sessions and session.origin.bundle == self._model:
             state.classified(session, progress.cell, progress.raw)
 
     def _say(self, err: Exception) -> None:

@@ -63,7 +63,7 @@ class Correcting(Selecting):
 
     def sign(self) -> None:
         """Put the person's name to the review as it stands."""
-        self.said.emit(self._in_hand().sign().line)
+        self._in_hand().sign()
         self.signed.emit()
 
     def _in_hand(self) -> Session:

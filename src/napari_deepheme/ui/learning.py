@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import weakref
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 from psygnal import Signal
 
 from napari_deepheme.adapt.classes import FEWEST
+from napari_deepheme.adapt.figures import Figure
 from napari_deepheme.adapt.learning import Changes, Lesson, enough, labelled_counts, thresholds_for
 from napari_deepheme.analysis.learned import Learned
 from napari_deepheme.errors import OutputError
@@ -189,21 +190,17 @@ def _so_far(counts: Mapping[str, int]) -> str:
     )
 
 
-def interval(value: float, low: float, high: float) -> str:
-    """A figure in per cent, with its interval where there is one."""
-    return f"{100 * value:.0f} %" + (f" ({100 * low:.0f}–{100 * high:.0f})" if not np.isnan(low) else "")
-
-
 def proposal_lines(proposal: Proposal) -> list[str]:
     """What was learned, in words: figures before and after, calls that would move, and what to mind."""
     lesson, changes = proposal.lesson, proposal.changes
     adapted = lesson.adapted
     n = sum(adapted.counts.values())
-    lines = [f"Learned from {n} labels, each judged by what was learned from the others:"]
-    for name, title in (("accuracy", "right"), ("balanced_accuracy", "mean recall of the classes")):
+    figures = []
+    for name, title in (("accuracy", "right"), ("balanced_accuracy", "mean recall")):
         before, after = adapted.before[name], adapted.after[name]
-        shown = [interval(each.value, each.low, each.high) for each in (before, after)]
-        lines.append(f"{title}: {shown[0]} → {shown[1]}")
+        shown = [_per_cent(each) for each in (before, after)]
+        figures.append(f"{title} {shown[0]} → {shown[1]}")
+    lines = [f"{n} labels, each judged by what was learned from the others: {', '.join(figures)}."]
     if changes is None:
         parent = adapted.bundle.spec.parent
         name = f"{parent.name} {parent.version}" if parent is not None else "the model"
@@ -214,6 +211,14 @@ def proposal_lines(proposal: Proposal) -> list[str]:
     kept = ", by the former threshold: so few labels vouch for none" if few else ""
     lines.append(f"To review: {changes.to_review[0]} → {changes.to_review[1]}{kept}")
     return [*lines, *(f"⚠ {notice}" for notice in adapted.notices)]
+
+
+def _per_cent(figure: Figure) -> str:
+    """A figure with its interval where there is one."""
+    known = not math.isnan(figure.low)
+    return f"{100 * figure.value:.0f} %" + (
+        f" ({100 * figure.low:.0f}–{100 * figure.high:.0f})" if known else ""
+    )
 
 
 def _moves(changes: Changes) -> str:

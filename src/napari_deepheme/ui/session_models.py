@@ -120,6 +120,14 @@ class SessionModels:
         analysis = self._source.analysis
         return review_status(analysis.sign_offs, self.corrections, self.options, analysis.model)
 
+    @property
+    def remarks(self) -> list[str]:
+        """What a person should know beside the numbers: a model that learned, a review that was signed."""
+        learned = self.learned
+        lines = [f"learned from {learned.cells} labels; before, {learned.parent}"] if learned else []
+        status = self.review_status.line
+        return [*lines, status] if status else lines
+
     def _kept(self) -> AnalysisFile:
         if self.file is None:
             raise ValueError(f"{self.name} has no file that can be written")

@@ -22,6 +22,7 @@ from napari_deepheme.stats.assessment import AssessmentOptions
 from napari_deepheme.store.analysis_file import AnalysisFile
 from napari_deepheme.taxonomy import Taxonomy
 from napari_deepheme.ui.correcting import Correcting
+from napari_deepheme.ui.display import Display
 from napari_deepheme.ui.learning import Learning, with_thresholds
 from napari_deepheme.ui.running import Running
 from napari_deepheme.ui.selecting import Filters, Ids
@@ -51,6 +52,8 @@ class ViewerState(Correcting, Learning):
     selection_changed : None
         Other cells are selected, or another is the current one.
     filters_changed : None
+    display_changed : None
+        Colours or shapes are to say something else (:attr:`display`).
     run_changed : None
         A run began, came on or ended.
     counted : None
@@ -65,6 +68,7 @@ class ViewerState(Correcting, Learning):
     analysis_changed = Signal()
     assessment_changed = Signal()
     audit_drawn = Signal()
+    display_changed = Signal()
     run_changed = Signal()
     counted = Signal()
 
@@ -75,6 +79,7 @@ class ViewerState(Correcting, Learning):
         self._sessions: list[Session] = []
         self._session: Session | None = None
         self._run: Running | None = None
+        self._display = Display()
         self.watched = 0
         """How many docks show how a run goes; with none, what went wrong is said in a message."""
         self.outcome = ""
@@ -101,6 +106,17 @@ class ViewerState(Correcting, Learning):
         if layer is not self._slide:
             self._slide = layer
             self.slide_changed.emit()
+
+    @property
+    def display(self) -> Display:
+        """How cells are drawn on the slide."""
+        return self._display
+
+    @display.setter
+    def display(self, display: Display) -> None:
+        if display != self._display:
+            self._display = display
+            self.display_changed.emit()
 
     # the analysis
 

@@ -144,6 +144,7 @@ class SummaryDock(QWidget):
             state.cells_changed,
             state.filters_changed,
             state.run_changed,
+            state.signed,
         )
         for signal in signals:
             signal.connect(self._later)
@@ -178,4 +179,5 @@ def _header(session: Session, differential: Differential) -> list[str]:
         lines.append(f"matched to the slide: {', '.join(origin.matched) or 'nothing'}")
     if session.file is not None:
         lines.append(f"kept in {session.file.path.name}")
+    lines += session.remarks
     return lines

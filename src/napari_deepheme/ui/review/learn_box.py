@@ -167,5 +167,5 @@ class LearnBox(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(3)
         layout.addLayout(above)
-        layout.addWidget(self.line)
         layout.addLayout(below)
+        layout.addWidget(self.line)
