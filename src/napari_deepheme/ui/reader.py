@@ -10,6 +10,7 @@ import dask.array as da
 from dask.delayed import delayed
 
 from napari_deepheme.slide import Slide, open_slide
+from napari_deepheme.ui.layer_keys import LayerKey
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -59,9 +60,9 @@ def slide_layer(slide: Slide) -> LayerData:
     several = len(pyramid) > 1
     unit = "um" if info.mpp else "pixel"
     metadata = {
-        "deepheme_slide": str(info.path),
-        "mpp": info.mpp,
-        "mpp_source": info.mpp_source,
+        LayerKey.SLIDE: str(info.path),
+        LayerKey.MPP: info.mpp,
+        LayerKey.MPP_SOURCE: info.mpp_source,
         "format": info.format,
         "warnings": list(info.warnings),
         "associated": {name: _later(slide, name) for name in info.associated},
