@@ -32,7 +32,7 @@ SECONDS, MEGABYTES = 5, 500
 _RUN = """
 import atexit, pathlib
 status = pathlib.Path("/proc/self/status")
-atexit.register(lambda: print(status.read_text().partition("VmPin")[2], flush=True))
+atexit.register(lambda: print("VmHWM:", status.read_text().partition("VmHWM:")[2], flush=True))
 from napari_deepheme.cli import main
 main()
 """
