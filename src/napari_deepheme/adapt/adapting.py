@@ -12,7 +12,7 @@ from napari_deepheme.adapt.choice import KEPT
 from napari_deepheme.adapt.classes import resolved
 from napari_deepheme.adapt.figures import Figure
 from napari_deepheme.adapt.labelled import LabelledCells, without_repeats
-from napari_deepheme.adapt.learning import Learned, learned_from
+from napari_deepheme.adapt.teaching import NewModel, learned_from
 from napari_deepheme.classify.bundle import Bundle, BundleSpec, Head
 from napari_deepheme.errors import BundleError, OptionError
 from napari_deepheme.jobs import Job, Progress
@@ -114,7 +114,7 @@ def adapt(bundle: Bundle, cells: LabelledCells, options: AdaptOptions) -> Job[Ad
     return _adapted(write_adapted(bundle, learned, options), learned)
 
 
-def _adapted(made: Bundle, learned: Learned) -> Adapted:
+def _adapted(made: Bundle, learned: NewModel) -> Adapted:
     return Adapted(
         made,
         learned.outcome.strength != KEPT,

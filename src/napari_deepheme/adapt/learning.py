@@ -1,212 +1,193 @@
-"""What a laboratory's labels teach: the choice, new last layers and what is known of them. No torch here."""
+"""A model that learns from the corrections of one analysis, and what it would change there.
+
+The parent is always the model that ran: what was learned before is learned anew with all labels of today.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import softmax
 
-from napari_deepheme.adapt.choice import KEPT, Material, Outcome, chosen, outcomes, taught
-from napari_deepheme.adapt.classes import Classes
-from napari_deepheme.adapt.figures import Figure, figures
-from napari_deepheme.adapt.folds import dealt
-from napari_deepheme.adapt.head import LastLayer, SourceCells, widened
+from napari_deepheme.adapt.adapting import Adapted, AdaptOptions, adapt
+from napari_deepheme.adapt.classes import FEWEST
 from napari_deepheme.adapt.labelled import Grouping, LabelledCells
-from napari_deepheme.classify.bundle import Bundle, BundleSpec
-from napari_deepheme.classify.ood import OodReference
+from napari_deepheme.adapt.sources import on_slide
+from napari_deepheme.analysis.corrections import settled
+from napari_deepheme.analysis.engine import Engine
+from napari_deepheme.analysis.learned import Learned, by_learned
+from napari_deepheme.analysis.options import RunOptions
+from napari_deepheme.analysis.prepare import calibration_for
+from napari_deepheme.analysis.result import Analysis
+from napari_deepheme.cells import RawOutputs
+from napari_deepheme.classify.bundle import Bundle, BundleSpec, calibration_content
+from napari_deepheme.export.table import PERSON, cells_table
 from napari_deepheme.jobs import Job, Progress
-from napari_deepheme.stats.calibration import pool
+from napari_deepheme.slide.reader import Slide
+from napari_deepheme.slide.tiles import crops
+from napari_deepheme.stats.assessment import AssessmentOptions
+from napari_deepheme.taxonomy import Taxonomy
 
-_PARTS, _PARTS_OF_MANY, _MANY = 5, 3, 200  # with many cells each part of three still leaves enough to learn
-FEW = 20
-"""Labels of a class below which its figures say little."""
+_FEWEST_FIELDS = 5
+"""Fields that labelled cells must lie in to be cross-validated by field."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Learned:
-    """Everything about the new model but its files.
+class Lesson:
+    """What was learned from the corrections of an analysis.
 
     Attributes
     ----------
-    cells : LabelledCells
-    classes : Classes
-    groups : ndarray of intp, shape (n,)
-        What was kept together in cross-validation.
-    outcome : Outcome
-        The choice, with what cross-validation says of the cells.
-    layers : tuple of LastLayer
-    reference : OodReference or None
-        Of the parent's cells and the laboratory's.
-    farthest : float
-        Distance within which cells like these lie.
-    before, after : dict of str to Figure
-    notices : tuple of str
+    adapted : Adapted
+        The new bundle with its cross-validated figures.
+    learned : Learned or None
+        Its outputs for all cells; None where cross-validation showed no gain.
+    left_out : mapping of str to int
+        Labels of classes that have too few.
     """
 
-    cells: LabelledCells
-    classes: Classes
-    groups: NDArray[np.intp]
-    outcome: Outcome
-    layers: tuple[LastLayer, ...]
-    reference: OodReference | None
-    farthest: float
-    before: dict[str, Figure]
-    after: dict[str, Figure]
-    notices: tuple[str, ...]
+    adapted: Adapted
+    learned: Learned | None
+    left_out: Mapping[str, int]
 
 
-def learned_from(
-    bundle: Bundle,
-    layers: tuple[LastLayer, ...],
-    views: dict[bool, NDArray[np.float32]],
-    cells: LabelledCells,
-    classes: Classes,
-    seed: int,
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What another model changes of the cells that nobody settled.
+
+    Attributes
+    ----------
+    cells : int
+        Such cells.
+    moved : mapping of (str, str) to int
+        Cells whose call changes, by the class before and after, most of them first.
+    to_review : tuple of int
+        Of these cells, those to review before and after.
+    """
+
+    cells: int
+    moved: Mapping[tuple[str, str], int]
+    to_review: tuple[int, int]
+
+
+def labelled_counts(table: pd.DataFrame) -> dict[str, int]:
+    """Labels that people gave or confirmed, by class; of a table in the columns of ``cells.csv``."""
+    rows = table["label"][(table["label_source"] == PERSON) & (table["label"] != "")]
+    return {str(code): int(n) for code, n in rows.value_counts().items()}
+
+
+def enough(counts: Mapping[str, int], known: Taxonomy) -> bool:
+    """Whether these labels teach: three of each of two classes, or of one that the model does not know."""
+    classes = [code for code, n in counts.items() if n >= FEWEST]
+    return len(classes) > 1 or any(code not in known.codes for code in classes)
+
+
+def learn(analysis: Analysis, slide: Slide, parent: Bundle, run: RunOptions, out: Path) -> Job[Lesson]:
+    """Learn from the cells that people settled, and ask the new model about all cells.
+
+    Parameters
+    ----------
+    analysis : Analysis
+        By the run's own model.
+    slide : Slide
+    parent : Bundle
+        The run's own model.
+    run : RunOptions
+    out : Path
+        Folder of the new bundle; its name is the model's.
+
+    Raises
+    ------
+    OptionError, TaxonomyError, BundleError
+        Labels that cannot teach, or a parent that cannot be adapted.
+    """
+    yield Progress("Reading labelled cells")
+    cells, left_out = labelled(analysis, slide, parent)
+    adapted = yield from adapt(parent, cells, AdaptOptions(out=out, device=run.device))
+    gains = adapted.improved or adapted.stain_matched != parent.spec.matches_stain
+    learned = (yield from _asked(analysis, slide, adapted, run, len(cells))) if gains else None
+    return Lesson(adapted, learned, left_out)
+
+
+def labelled(analysis: Analysis, slide: Slide, parent: Bundle) -> tuple[LabelledCells, dict[str, int]]:
+    """The cells that people settled, of classes with enough labels; and the labels left out, by class.
+
+    They are kept together by field where they lie in enough fields; else all are of one slide.
+    """
+    table = cells_table(analysis)
+    counts = labelled_counts(table)
+    few = {code: n for code, n in counts.items() if n < FEWEST}
+    wanted = (table["label_source"] == PERSON) & table["label"].isin([*counts]) & ~table["label"].isin([*few])
+    rows = table[wanted]
+    cells = on_slide(rows, slide, parent.spec, slide.info.path)
+    fields = tuple(rows["region"])
+    if len(set(fields)) < _FEWEST_FIELDS:
+        return cells, few
+    return replace(cells, groups=fields, grouping=Grouping.FIELD), few
+
+
+def changes(before: Analysis, learned: Learned, own: BundleSpec, options: AssessmentOptions) -> Changes:
+    """What a learned model would change of an analysis as it is shown, at these thresholds.
+
+    ``own`` is the run's own model.
+    """
+    shown = before.counting(options)
+    said = settled(shown.corrections)
+    done = [cell for cell, each in said.items() if each.label or each.deleted]
+    asked = ~np.isnan(shown.raw.members[0, :, 0])
+    shown = shown.take(np.flatnonzero(~np.isin(shown.ids, done) & asked))
+    after = by_learned(shown, learned)
+    (old, old_review), (new, new_review) = (
+        _calls(shown, options),
+        _calls(after, thresholds_for(learned.bundle, own, options)),
+    )
+    moved = Counter(pair for pair in zip(old.tolist(), new.tolist(), strict=True) if pair[0] != pair[1])
+    return Changes(len(old), dict(moved.most_common()), (old_review, new_review))
+
+
+def thresholds_for(new: BundleSpec, own: BundleSpec, options: AssessmentOptions) -> AssessmentOptions:
+    """The thresholds for a learned model.
+
+    Few labels vouch for no review threshold, so that all cells would have to be reviewed: then the run's own
+    stays, without its guarantee.
+    """
+    if options.review_threshold is None and new.review.threshold <= 0:
+        return replace(options, review_threshold=own.review.threshold)
+    return options
+
+
+def _calls(analysis: Analysis, options: AssessmentOptions) -> tuple[NDArray[np.object_], int]:
+    assessed = analysis.assessed(options)
+    codes = np.array(analysis.facts.bundle.taxonomy.codes, dtype=object)
+    return codes[assessed.call], int(assessed.needs_review.sum())
+
+
+def _asked(
+    analysis: Analysis, slide: Slide, adapted: Adapted, run: RunOptions, n_labelled: int
 ) -> Job[Learned]:
-    """Choose by cross-validation, then learn from all cells."""
-    spec = bundle.spec
-    reference = None if spec.ood is None else OodReference.from_bytes(bundle.read(spec.ood.file))
-    groups, grouping_notices = grouped(cells, classes)
-    number = _PARTS if len(cells) <= _MANY else _PARTS_OF_MANY
-    parts = dealt(classes.labels, groups, number, seed)
-    materials = {
-        matched: _material(matched, layers, features, classes, reference, spec)
-        for matched, features in views.items()
-    }
-    found = yield from _cross_validated(materials, parts, seed)
-    default = spec.matches_stain and True in views
-    outcome = chosen(found, classes.labels, matched=default, new=bool(classes.new))
-    parent = next(each for each in found if each.strength == KEPT and each.matched == default)
-    yield Progress("Learning from all cells")
-    features = views[outcome.matched]
-    wide, farthest = _reference(reference, features, classes.labels, parts, spec)
-
-    def judged(each: Outcome, temperature: float) -> dict[str, Figure]:
-        return figures(pool(each.members, temperature), classes.labels, classes.taxonomy, groups)
-
+    """What the new model says of all cells, on a slide calibrated for it."""
+    engine, spec = Engine(adapted.bundle, run), adapted.bundle.spec
+    yield Progress("Measuring the slide for the new model")
+    own = calibration_for(slide, engine, analysis.facts.options)
+    calibration = replace(analysis.facts.calibration, stain=own.stain, class_prior=own.class_prior)
+    yx, total = analysis.cells.yx, len(analysis.ids)
+    parts = [RawOutputs.empty(len(spec.members), len(spec.taxonomy.classes))]
+    for start in range(0, total, run.batch_size):
+        pixels = crops(slide, yx[start : start + run.batch_size], spec.input_px, spec.mpp)
+        parts.append(engine.ensemble.run(pixels, calibration.stain))
+        yield Progress("Asking the new model", min(start + run.batch_size, total), total)
+    folder = Path(str(adapted.bundle.root))
     return Learned(
-        cells=cells,
-        classes=classes,
-        groups=groups,
-        outcome=outcome,
-        layers=taught(materials[outcome.matched], outcome.strength, seed),
-        reference=wide,
-        farthest=farthest,
-        before=judged(parent, spec.temperature),
-        after=judged(outcome, outcome.temperature),
-        notices=(*cells.notices, *grouping_notices, *_notices(classes, outcome, parent)),
+        spec,
+        folder,
+        calibration,
+        n_labelled,
+        analysis.ids,
+        RawOutputs.concatenate(parts),
+        calibration_content(adapted.bundle),
     )
-
-
-def _cross_validated(
-    materials: dict[bool, Material], parts: NDArray[np.intp], seed: int
-) -> Job[list[Outcome]]:
-    found: list[Outcome] = []
-    for material in materials.values():
-        for outcome in outcomes(material, parts, seed):
-            yield Progress("Cross-validating", message=f"choice {len(found) + 1}")
-            found.append(outcome)
-    return found
-
-
-def _material(
-    matched: bool,
-    layers: tuple[LastLayer, ...],
-    features: NDArray[np.float32],
-    classes: Classes,
-    reference: OodReference | None,
-    spec: BundleSpec,
-) -> Material:
-    exact = features.astype(np.float64)
-    if reference is None:
-        sources = tuple(SourceCells.like(each) for each in exact)
-    else:
-        members = zip(reference.whitening.astype(np.float64), reference.centres, exact, strict=True)
-        sources = tuple(SourceCells.of(*member) for member in members)
-    said = [softmax(layer.logits(each), axis=1) for layer, each in zip(layers, exact, strict=True)]
-    codes = range(classes.known, len(classes.taxonomy.classes))
-    shares = np.array([np.mean(said, axis=0)[classes.labels == k].mean(axis=0) for k in codes])
-    wide = tuple(widened(layer, shares.reshape(-1, classes.known)) for layer in layers)
-    return Material(
-        matched=matched,
-        layers=wide,
-        sources=sources,
-        features=exact,
-        labels=classes.labels,
-        known=classes.known,
-        temperature=spec.temperature,
-        remember=bool(classes.new or _without_labels(classes)),
-    )
-
-
-def grouped(cells: LabelledCells, classes: Classes) -> tuple[NDArray[np.intp], tuple[str, ...]]:
-    """What is kept together in cross-validation, by number, and what to say of it."""
-    numbers = np.unique(cells.groups, return_inverse=True)[1]
-    if cells.grouping is Grouping.IMAGE:
-        return np.arange(len(cells)), (
-            "No patients, slides or fields are known: cross-validation is by image, so its figures are "
-            "optimistic; give a CSV with a patient column.",
-        )
-    single = [
-        classes.taxonomy.codes[k]
-        for k in np.unique(classes.labels)
-        if len(np.unique(numbers[classes.labels == k])) < 2
-    ]
-    if numbers.max() == 0:
-        return np.arange(len(cells)), (
-            f"All cells are of one {cells.grouping}: cross-validation is by image and flattered.",
-        )
-    if single:
-        return numbers, (
-            f"All cells of {', '.join(single)} are of one {cells.grouping}: what was learned of them could "
-            "not be judged on another.",
-        )
-    return numbers, ()
-
-
-def _reference(
-    reference: OodReference | None,
-    features: NDArray[np.float32],
-    labels: NDArray[np.intp],
-    parts: NDArray[np.intp],
-    spec: BundleSpec,
-) -> tuple[OodReference | None, float]:
-    """The parent's cells and the laboratory's, and how far cells of a part lie from all others."""
-    if reference is None or spec.ood is None:
-        return None, np.inf
-    distance = np.empty(len(labels), np.float32)
-    for part in np.unique(parts):
-        out = parts == part
-        distance[out] = reference.joined(features[:, ~out], labels[~out]).distance(features[:, out])
-    farthest = max(spec.ood.threshold, float(np.quantile(distance, spec.ood.quantile)))
-    return reference.joined(features, labels), farthest
-
-
-def _without_labels(classes: Classes) -> list[str]:
-    """Codes of the parent's counted classes that nobody labelled."""
-    known = classes.taxonomy.classes[: classes.known]
-    return [each.code for each in known if each.counted and not classes.counts[each.code]]
-
-
-def _notices(classes: Classes, outcome: Outcome, parent: Outcome) -> Iterator[str]:
-    few = [f"{code} ({n})" for code, n in classes.counts.items() if 0 < n < FEW]
-    if few:
-        yield f"Fewer than {FEW} labels: {', '.join(few)}; their figures say little."
-    if outcome.strength == KEPT:
-        same = outcome.matched == parent.matched
-        yield (
-            "Cross-validation showed no gain from a new last layer, so the parent's is kept"
-            f"{'' if same else ', with the stain ' + ('matched' if outcome.matched else 'as it is')}; "
-            "only the calibration is the laboratory's."
-        )
-    missing = _without_labels(classes)
-    if missing:
-        yield f"No labels of {', '.join(missing)}: they are as the parent knew them."
-    if classes.new and not np.any(classes.labels < classes.known):
-        yield (
-            "Only new classes are labelled: other cells of this laboratory may be called so for its stain "
-            "alone; label some of them, too."
-        )

@@ -120,7 +120,7 @@ class CorrectedCells:
         rows = _person_rows(self.table)
         yield Progress("Reading labelled cells", 0, len(rows), self.slide.name)
         with open_slide(self.slide, mpp=self.mpp) as slide:
-            return _on_slide(rows, slide, spec, self.table)
+            return on_slide(rows, slide, spec, self.table)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +144,17 @@ class CorrectedAnalysis:
         yield Progress("Reading labelled cells", 0, len(rows), info.path.name)
         own = info.mpp[0] if info.mpp else None
         with open_slide(info.path, mpp=self.mpp or own) as slide:
-            return _on_slide(rows, slide, spec, self.file)
+            return on_slide(rows, slide, spec, self.file)
 
 
-def _on_slide(rows: pd.DataFrame, slide: Slide, spec: BundleSpec, source: Path) -> LabelledCells:
-    """Labelled cells of a table, with their crops from the slide."""
+def on_slide(rows: pd.DataFrame, slide: Slide, spec: BundleSpec, source: Path) -> LabelledCells:
+    """Labelled cells of a table, with their crops from the slide; ``source`` is named where they do not fit.
+
+    Raises
+    ------
+    ScaleError, TableError
+        The slide is too coarse, or cells lie beside it.
+    """
     _check_scale(max(slide.scale()), spec)
     yx, path = rows[["y_px", "x_px"]].to_numpy(np.float64), slide.info.path
     outside = (yx < 0).any(axis=1) | (yx >= slide.info.shape).any(axis=1)

@@ -19,8 +19,8 @@ from napari_deepheme.adapt.adapting import AdaptOptions
 from napari_deepheme.adapt.choice import KEPT
 from napari_deepheme.adapt.figures import TITLES
 from napari_deepheme.adapt.head import LastLayer
-from napari_deepheme.adapt.learning import Learned
 from napari_deepheme.adapt.networks import last_layer_name
+from napari_deepheme.adapt.teaching import NewModel
 from napari_deepheme.classify.bundle import Bundle, BundleSpec, NetworkFacts, load_bundle
 from napari_deepheme.classify.ensemble import Ensemble
 from napari_deepheme.classify.making import (
@@ -33,15 +33,16 @@ from napari_deepheme.classify.making import (
     tested,
     unpacked,
 )
-from napari_deepheme.models.bundle import CARD_FILE, Parent, Training, named_members, save_bundle
+from napari_deepheme.models.bundle import CARD_FILE, named_members, save_bundle
+from napari_deepheme.models.spec import Parent, Training
 from napari_deepheme.train.work import take_place
 
 RECORD_FILE = "adaptation.toml"
 _BF16_CELLS = 128
 
 
-def write_adapted(parent: Bundle, learned: Learned, options: AdaptOptions) -> Bundle:
-    """Write what was learned, its calibration and card; :class:`Learned` says what was chosen."""
+def write_adapted(parent: Bundle, learned: NewModel, options: AdaptOptions) -> Bundle:
+    """Write what was learned, its calibration and card; :class:`NewModel` says what was chosen."""
     name = last_layer_name(parent)
     weights = [
         _with_layer(parent.read(member.file), name, layer)
@@ -59,7 +60,7 @@ def write_adapted(parent: Bundle, learned: Learned, options: AdaptOptions) -> Bu
 
 
 def _described(
-    spec: BundleSpec, learned: Learned, weights: Sequence[bytes], options: AdaptOptions
+    spec: BundleSpec, learned: NewModel, weights: Sequence[bytes], options: AdaptOptions
 ) -> tuple[BundleSpec, dict[str, bytes]]:
     """The parent's description with all that is new, and the files it relies on."""
     taxonomy, facts = learned.classes.taxonomy, NetworkFacts.of(spec)
@@ -101,7 +102,7 @@ def _with_layer(content: bytes, name: str, layer: LastLayer) -> bytes:
     return packed(weights | changed)
 
 
-def _calibration(learned: Learned, spec: BundleSpec) -> Calibration:
+def _calibration(learned: NewModel, spec: BundleSpec) -> Calibration:
     """Thresholds from the cells left out in turn; the temperature is the one they were judged at."""
     promises = Promises(spec.review.risk, spec.review.confidence, spec.conformal.coverage)
     return calibrate(
@@ -109,7 +110,7 @@ def _calibration(learned: Learned, spec: BundleSpec) -> Calibration:
     )
 
 
-def _prior(learned: Learned, spec: BundleSpec) -> tuple[float, ...] | None:
+def _prior(learned: NewModel, spec: BundleSpec) -> tuple[float, ...] | None:
     """The parent's, and for each new class as much as its classes have on average."""
     if spec.class_prior is None:
         return None
@@ -118,7 +119,7 @@ def _prior(learned: Learned, spec: BundleSpec) -> tuple[float, ...] | None:
     return tuple((shares / shares.sum()).tolist())
 
 
-def _same_calls(ensemble: Ensemble, networks: Sequence[nn.Module], learned: Learned) -> bool:
+def _same_calls(ensemble: Ensemble, networks: Sequence[nn.Module], learned: NewModel) -> bool:
     """Whether some of the labelled cells are called the same in bfloat16."""
     chosen = np.linspace(0, len(learned.cells) - 1, min(len(learned.cells), _BF16_CELLS)).astype(int)
     crops = learned.cells.crops[chosen]
@@ -126,7 +127,7 @@ def _same_calls(ensemble: Ensemble, networks: Sequence[nn.Module], learned: Lear
     return bears_bf16(networks, ensemble.facts, crops, members.mean(axis=0).argmax(axis=1))
 
 
-def _training(learned: Learned, spec: BundleSpec) -> Training:
+def _training(learned: NewModel, spec: BundleSpec) -> Training:
     cells, groups = learned.cells, len(np.unique(learned.groups))
     return Training(
         data=f"{len(cells)} cells labelled by a laboratory; before that, {spec.name} {spec.version}: "
@@ -139,7 +140,7 @@ def _training(learned: Learned, spec: BundleSpec) -> Training:
     )
 
 
-def _record(learned: Learned, made: BundleSpec, options: AdaptOptions) -> str:
+def _record(learned: NewModel, made: BundleSpec, options: AdaptOptions) -> str:
     cells = learned.cells
     names = "\n".join(f"{Path(n).name} {label}" for n, label in zip(cells.names, cells.labels, strict=True))
     strength = learned.outcome.strength
@@ -162,7 +163,7 @@ def _record(learned: Learned, made: BundleSpec, options: AdaptOptions) -> str:
     )
 
 
-def _card(learned: Learned, made: BundleSpec) -> str:
+def _card(learned: NewModel, made: BundleSpec) -> str:
     template = (files(__package__) / "card.md.j2").read_text(encoding="utf-8")
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, autoescape=False)
     labels = learned.classes.labels

@@ -18,8 +18,9 @@ from napari_deepheme.classify.bundle import Conformal, NetworkFacts, OutOfDistri
 from napari_deepheme.classify.ensemble import Ensemble
 from napari_deepheme.classify.network import build_network
 from napari_deepheme.classify.ood import OodReference
-from napari_deepheme.models.bundle import Architecture, SelfTest, test_image
+from napari_deepheme.models.bundle import test_image
 from napari_deepheme.models.device import Precision
+from napari_deepheme.models.spec import Architecture, SelfTest
 from napari_deepheme.stats import calibration
 from napari_deepheme.stats.uncertainty import entropy
 

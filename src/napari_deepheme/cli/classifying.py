@@ -9,8 +9,9 @@ from pathlib import Path
 
 from napari_deepheme.analysis.engine import Engine
 from napari_deepheme.analysis.options import AnalysisOptions
-from napari_deepheme.analysis.result import Analysis, Memory, Notice, NoticeKind
+from napari_deepheme.analysis.result import Analysis, Notice, NoticeKind
 from napari_deepheme.analysis.run import analyse_with
+from napari_deepheme.analysis.sink import Memory
 from napari_deepheme.cli.printing import print_differential, print_line, print_warning, with_bar
 from napari_deepheme.errors import OptionError
 from napari_deepheme.export.files import write_csv

@@ -9,7 +9,8 @@ from pathlib import Path
 from platformdirs import user_data_path
 
 from napari_deepheme.errors import AnalysisFileError
-from napari_deepheme.store.analysis_file import AnalysisFile, create_analysis, open_analysis
+from napari_deepheme.store.analysis_file import AnalysisFile
+from napari_deepheme.store.opening import create_analysis, open_analysis
 
 SUFFIX = ".deepheme.db"
 

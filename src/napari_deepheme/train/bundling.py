@@ -31,15 +31,8 @@ from napari_deepheme.classify.making import (
 )
 from napari_deepheme.classify.ood import OodReference
 from napari_deepheme.classify.stain import StainColours, stain_colours
-from napari_deepheme.models.bundle import (
-    CARD_FILE,
-    HashedFile,
-    Member,
-    SelfTest,
-    Training,
-    named_members,
-    save_bundle,
-)
+from napari_deepheme.models.bundle import CARD_FILE, named_members, save_bundle
+from napari_deepheme.models.spec import HashedFile, Member, SelfTest, Training
 from napari_deepheme.stats.calibration_set import FILE as CALIBRATION_FILE
 from napari_deepheme.stats.calibration_set import CalibrationSet
 from napari_deepheme.stats.evaluation import Evaluation, LabelledPredictions
