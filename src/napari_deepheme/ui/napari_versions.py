@@ -62,3 +62,13 @@ def markers_of(viewer: ViewerModel, layer: Points) -> Any:  # noqa: ANN401
     canvas = canvas_of(viewer)
     drawn = None if canvas is None else canvas.layer_to_visual.get(layer)
     return None if drawn is None else drawn.node.points_markers
+
+
+def soon(viewer: ViewerModel, call: Callable[[], None]) -> None:
+    """Call once the window of a viewer is at rest; at once where there is no window."""
+    if canvas_of(viewer) is None:
+        call()
+        return
+    from qtpy.QtCore import QTimer  # noqa: PLC0415  views without a window know no Qt
+
+    QTimer.singleShot(0, call)
