@@ -54,7 +54,8 @@ def on_renamed(layers: LayerList, callback: Callable[..., None]) -> Callable[[],
 def canvas_of(viewer: ViewerModel) -> Any:  # noqa: ANN401 - napari's, without a public type
     """What draws the layers of a viewer; None for a viewer without a window."""
     window = getattr(viewer, "window", None)
-    return None if window is None else window._qt_viewer.canvas
+    shown = getattr(window, "_qt_window", None)  # a closed window has none
+    return None if shown is None else shown._qt_viewer.canvas
 
 
 def markers_of(viewer: ViewerModel, layer: Points) -> Any:  # noqa: ANN401
