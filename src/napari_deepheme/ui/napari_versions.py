@@ -66,10 +66,14 @@ def markers_of(viewer: ViewerModel, layer: Points) -> Any:  # noqa: ANN401
 
 
 def soon(viewer: ViewerModel, call: Callable[[], None]) -> None:
-    """Call once the window of a viewer is at rest; at once where there is no window."""
+    """Call once the window of a viewer is at rest, if it is still open then; at once where there is none."""
     if canvas_of(viewer) is None:
         call()
         return
     from qtpy.QtCore import QTimer  # noqa: PLC0415  views without a window know no Qt
 
-    QTimer.singleShot(0, call)
+    def later() -> None:
+        if canvas_of(viewer) is not None:
+            call()
+
+    QTimer.singleShot(0, later)
