@@ -27,9 +27,9 @@ from napari_deepheme import load_bundle
 from napari_deepheme.adapt.classes import resolved
 from napari_deepheme.adapt.head import LastLayer
 from napari_deepheme.adapt.labelled import Grouping, LabelledCells
-from napari_deepheme.adapt.learning import Learned, learned_from
 from napari_deepheme.adapt.networks import Frozen
 from napari_deepheme.adapt.suggestion import suggest
+from napari_deepheme.adapt.teaching import NewModel, learned_from
 from napari_deepheme.classify.bundle import Bundle
 from napari_deepheme.datasets.folders import read_crop
 from napari_deepheme.jobs import drain
@@ -95,7 +95,7 @@ class Model:
         stored = np.load(file)
         return Place(cells, {m: stored[str(m)] for m in (True, False) if str(m) in stored})
 
-    def taught(self, place: Place, index: NDArray[np.intp], seed: int) -> Learned:
+    def taught(self, place: Place, index: NDArray[np.intp], seed: int) -> NewModel:
         """What the cells at ``index`` teach."""
         cells = place.cells.take(index)
         views = {matched: features[:, index] for matched, features in place.views.items()}
