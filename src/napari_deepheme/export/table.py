@@ -102,11 +102,13 @@ def differential(
     """
     import pandas as pd  # noqa: PLC0415
 
-    named = table[(table["label"] != "").to_numpy(bool)]
+    masks = counting is not None and bool(counting.rule.masked)
+    shares = [f"{PROBABILITY}{code}" for code in taxonomy.codes] if masks else []
+    needed = table.reindex(columns=["label", "label_source", "region", "entropy", *shares], fill_value=0.0)
+    named = needed[(table["label"] != "").to_numpy(bool)]
     probabilities = None
-    if counting is not None and counting.rule.masked:
-        columns = [f"{PROBABILITY}{code}" for code in taxonomy.codes]
-        known = named.reindex(columns=columns, fill_value=0.0)
+    if masks:
+        known = named[shares]
         probabilities = np.nan_to_num(known.to_numpy(np.float64))
     facts = CellFacts(
         probabilities=probabilities,

@@ -171,7 +171,10 @@ def colour_rows(
     """Bring some rows of a layer up to date with those of a table of the same cells."""
     features, some = layer.features, table.iloc[rows]
     for name in _CORRECTED:
-        features.loc[rows, name] = some[name].to_numpy()
+        values = some[name].to_numpy()
+        # writing into a column of texts copies all of it
+        if not np.array_equal(features[name].iloc[rows].to_numpy(), values):
+            features.loc[rows, name] = values
     by = display.colour_by
     scale = None if by is ColourBy.CLASS else scale_of(table, by)
     rgba = cell_colours(some, taxonomy, by, scale)
