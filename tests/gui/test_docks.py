@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from threading import Event
 
 import numpy as np
@@ -13,6 +14,7 @@ from qtpy.QtCore import Qt, QThreadPool
 from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_deepheme.analysis.options import AnalysisOptions
+from napari_deepheme.analysis.result import CellsReady
 from napari_deepheme.analysis.run import analyse, analyse_with
 from napari_deepheme.export import cells_table, read_cells_csv
 from napari_deepheme.jobs import Progress, drain
@@ -21,6 +23,7 @@ from napari_deepheme.stats.differential import Differential
 from napari_deepheme.store import open_analysis
 from napari_deepheme.ui import run
 from napari_deepheme.ui.layers import cells_of, is_cells
+from napari_deepheme.ui.napari_versions import camera_of
 from napari_deepheme.ui.networks import Networks
 from napari_deepheme.ui.slides import is_fields
 from napari_deepheme.ui.state import state_of
@@ -82,16 +85,20 @@ def with_slide(window, smear_path):
 
 @pytest.fixture
 def endless(monkeypatch):
-    """Makes a run go on for ever once it has found all cells; tells when it was closed."""
+    """Makes a run go on for ever once it has found its first cells; tells when it was closed."""
     closed = Event()
 
     def analyse_for_ever(*given):
-        try:
-            yield from analyse_with(*given)
-            while not closed.wait(0.01):
-                yield Progress("still at it", 1, 2)
-        finally:
-            closed.set()
+        with closing(analyse_with(*given)) as job:
+            try:
+                for progress in job:
+                    yield progress
+                    if isinstance(progress, CellsReady) and progress.found is not None:
+                        break
+                while not closed.wait(0.01):
+                    yield Progress("still at it", 1, 2)
+            finally:
+                closed.set()
 
     monkeypatch.setattr(run, "analyse_with", analyse_for_ever)
     yield closed
@@ -178,6 +185,7 @@ def test_exported_cells_open_again(with_slide, tmp_path, monkeypatch):
     entries = with_slide.summary.export_menu.entries.values()
     with_slide.wait(lambda: all(entry.isEnabled() for entry in entries))
     next(iter(entries)).trigger()
+    with_slide.wait(lambda: not with_slide.summary.export_menu.is_writing)
     with_slide.viewer.layers.selection = {layer}
     assert with_slide.viewer.layers.save(str(saved), selected=True) == [str(saved)]
     for path in (ours.with_name("ours.csv"), saved):
@@ -211,11 +219,11 @@ def test_an_edited_label_counts_and_a_class_can_be_hidden(with_slide):
 
 def test_only_what_is_in_view_is_classified(with_slide):
     viewer, dock = with_slide.viewer, with_slide.classify
-    viewer.scene.camera.center = (0, 192, 160)
-    viewer.scene.camera.zoom = max(viewer.canvas.size) / 200  # 200 µm across
+    camera_of(viewer).center = (0, 192, 160)
+    camera_of(viewer).zoom = max(viewer.canvas.size) / 200  # 200 µm across
     dock.where_box.radios[Where.VIEW].click()
     with_slide.run()
-    half = np.array(viewer.canvas.size) / viewer.scene.camera.zoom / 2 / 0.25
+    half = np.array(viewer.canvas.size) / camera_of(viewer).zoom / 2 / 0.25
     (layer,) = with_slide.cells
     assert len(layer.data)
     assert (np.abs(layer.data - (192 / 0.25, 160 / 0.25)) <= half + 0.01).all()
@@ -257,8 +265,7 @@ def test_a_window_closed_during_a_run_leaves_a_whole_file_and_no_thread(
     (path,) = own_folder.iterdir()  # no lock, no journal
     with open_analysis(path, write=True) as file:
         assert not file.read_only
-        assert not file.finished
-        assert len(file.analysis().counting().ids) == found
+        assert len(file.analysis().counting().ids) >= found
 
 
 def test_networks_are_loaded_ahead_once_the_dock_is_on_the_screen(

@@ -50,6 +50,8 @@ class CanvasLegend:
 
     def _draw(self) -> None:
         canvas = canvas_of(self._state.viewer)
+        if canvas is None:
+            return  # the window is closing
         ratio = float(canvas.native.devicePixelRatioF())
         picture = draw(self.legend, ratio)
         if self._node is not None:
