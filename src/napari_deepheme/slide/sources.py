@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from napari_deepheme.errors import SlideError
 from napari_deepheme.files import open_regular
+from napari_deepheme.slide.file import open_bytes
+from napari_deepheme.slide.location import RemotePath, SlidePath
 from napari_deepheme.slide.ome import TIFF_MAGIC
 from napari_deepheme.slide.picture import open_picture, picture_kind
 from napari_deepheme.slide.planes import BlockCache, Source
@@ -17,7 +17,7 @@ SUPPORTED = (
 )
 
 
-def open_source(path: Path, cache: BlockCache) -> Source:
+def open_source(path: SlidePath, cache: BlockCache) -> Source:
     """Open a file with the reader its first bytes ask for.
 
     Raises
@@ -25,6 +25,8 @@ def open_source(path: Path, cache: BlockCache) -> Source:
     SlideError
         The file is missing, damaged or of a kind that is not supported.
     """
+    if isinstance(path, RemotePath):
+        return _open_remote(path, cache)
     if path.is_dir():
         raise SlideError(f"{path}: this is a folder; give one file: {SUPPORTED} (not DICOM).")
     try:
@@ -42,3 +44,18 @@ def open_source(path: Path, cache: BlockCache) -> Source:
         raise SlideError(f"{path}: the file is empty; copy it again from the scanner or archive.")
     kind = "a DICOM file, which is not supported" if head[128:] == b"DICM" else "not a slide or picture"
     raise SlideError(f"{path}: this is {kind}; expected {SUPPORTED}.")
+
+
+def _open_remote(path: RemotePath, cache: BlockCache) -> Source:
+    file = open_bytes(path)
+    try:
+        if file.read(0, min(file.size, 4)) in TIFF_MAGIC:
+            return open_tiff(path, cache, file)
+    except BaseException:
+        file.close()
+        raise
+    file.close()
+    raise SlideError(
+        f"{path}: this is no TIFF; expected of a slide elsewhere Aperio SVS, Hamamatsu NDPI, OME-TIFF or "
+        "another TIFF in one file; download it."
+    )

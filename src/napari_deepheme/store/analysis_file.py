@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from napari_deepheme.analysis.corrections import Correction, CorrectionKind, holding, redoable
 from napari_deepheme.analysis.result import Analysis, Facts, Notice, Positions, UnitResult
 from napari_deepheme.cells import RawOutputs
-from napari_deepheme.errors import AnalysisFileError
+from napari_deepheme.errors import AnalysisFileError, BusyError
 from napari_deepheme.stats.assessment import AssessmentOptions
 from napari_deepheme.store.codec import Values, decoded, encoded, encoded_options, notices_json
 from napari_deepheme.store.connection import (
@@ -307,14 +307,12 @@ def create_analysis(path: Path, signature: Mapping[str, str]) -> AnalysisFile:
     Raises
     ------
     AnalysisFileError
-        It cannot be written there, or another process does so.
+        It cannot be written there; :class:`BusyError` if another process does so.
     """
     with explained(path, "written"):
         lock = locked(path)
     if lock is None:
-        raise AnalysisFileError(
-            f"{path} is being written by another program; wait for it, or choose another folder."
-        )
+        raise BusyError(f"{path} is being written by another program; wait for it, or choose another folder.")
     try:
         with explained(path, "written"):
             connection = sqlite3.connect(path, timeout=BUSY_SECONDS, check_same_thread=False)

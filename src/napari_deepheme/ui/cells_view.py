@@ -18,6 +18,7 @@ from napari.layers import Image, Layer, Points
 from napari.utils.notifications import show_warning
 from numpy.typing import NDArray
 
+from napari_deepheme.slide.location import slide_path as located
 from napari_deepheme.store.analysis_file import open_analysis
 from napari_deepheme.ui.appearance import ZoomFollower
 from napari_deepheme.ui.layers import (
@@ -129,7 +130,7 @@ class CellsView:
     def _image_of(self, session: Session) -> Image | None:
         """The layer of an analysis's slide."""
         layers = slide_layers(self.state.viewer)
-        return next((each for each in layers if slide_path(each) == session.slide), None)
+        return next((each for each in layers if str(slide_path(each)) == str(session.slide)), None)
 
     def _bind(self, session: Session, layer: Points) -> None:
         self._layers.append((session, layer))
@@ -265,7 +266,7 @@ def _session_of(layer: Points) -> Session:
     path = layer.metadata.get(ANALYSIS)
     if path is not None and Path(path).is_file():
         file = open_analysis(path, write=True)
-        analysis = moved_to(file.analysis(), Path(origin_of(layer).slide))
+        analysis = moved_to(file.analysis(), located(origin_of(layer).slide))
         if file.read_only:
             file.close()
             show_warning(f"{file.path.name} can only be read now: corrections stay in memory until exported.")

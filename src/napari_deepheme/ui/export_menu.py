@@ -91,8 +91,9 @@ class ExportMenu(QPushButton):
         session = self._state.session
         if session is None:
             return
-        kind = what.ending.split(".", 1)[1]
-        proposal = str(session.slide.with_name(f"{session.slide.stem}.{what.ending}"))
+        kind, slide = what.ending.split(".", 1)[1], session.slide
+        folder = slide.parent if isinstance(slide, Path) else Path.home()
+        proposal = str(folder / f"{slide.stem}.{what.ending}")
         chosen, _ = QFileDialog.getSaveFileName(self, what.title.strip("…&"), proposal, f"*.{kind}")
         if not chosen:
             return

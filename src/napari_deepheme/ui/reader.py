@@ -10,6 +10,7 @@ import dask.array as da
 from dask.delayed import delayed
 
 from napari_deepheme.slide import Slide, open_slide
+from napari_deepheme.slide.location import SlidePath, slide_path, whole
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -58,7 +59,7 @@ def slide_layer(slide: Slide) -> LayerData:
     several = len(pyramid) > 1
     unit = "um" if info.mpp else "pixel"
     metadata = {
-        "deepheme_slide": str(info.path),
+        "deepheme_slide": whole(info.path),
         "mpp": info.mpp,
         "mpp_source": info.mpp_source,
         "format": info.format,
@@ -85,5 +86,5 @@ def _later(slide: Slide, name: str) -> da.Array:
     return array
 
 
-def _paths(path: str | Sequence[str]) -> list[Path]:
-    return [Path(path)] if isinstance(path, str | Path) else [Path(each) for each in path]
+def _paths(path: str | Sequence[str]) -> list[SlidePath]:
+    return [slide_path(path)] if isinstance(path, str | Path) else [slide_path(each) for each in path]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_error
@@ -276,7 +275,7 @@ class ReviewDock(QWidget):
         return self._classes.get(code) or known_classes([code]).classes[0]
 
     def _reader(self, session: Session) -> CropReader:
-        analysis, own, path = session.analysis, session.origin.mpp, Path(session.slide)
+        analysis, own, path = session.analysis, session.origin.mpp, session.slide
         wanted = analysis.facts.bundle.mpp if analysis is not None else _TABLE_MPP
         downsample = (wanted / own[0], wanted / own[1]) if own is not None else (1.0, 1.0)
         return CropReader(lambda: open_slide(path), downsample, self.panel.gallery.announce)
