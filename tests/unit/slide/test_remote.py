@@ -6,13 +6,17 @@ import numpy as np
 import pytest
 from range_server import serving
 
-from napari_deepheme import open_slide
+from napari_deepheme import AnalysisOptions, drain, open_slide
+from napari_deepheme.analysis.engine import Engine
+from napari_deepheme.batch import Plan, Status, classify_in_turn
+from napari_deepheme.detect.choose import STAIN
 from napari_deepheme.errors import SlideError, UnreachableError
 from napari_deepheme.slide import remote
 from napari_deepheme.slide.fingerprint import fingerprint
 from napari_deepheme.slide.location import RemotePath, slide_path
 from napari_deepheme.slide.metadata import SlideInfo
 from napari_deepheme.slide.remote import RemoteFile
+from napari_deepheme.store import AnalysisFile
 
 pytest.importorskip("aiohttp")
 
@@ -129,3 +133,28 @@ def test_urls_are_told_from_paths_and_stored_without_their_keys():
     assert TypeAdapter(SlideInfo).validate_json(stored).path == RemotePath(
         "https://host.org/a%20b/slide.1.svs"
     )
+
+
+def test_a_remote_slide_is_classified_and_what_is_saved_is_named_when_its_server_fails(
+    server, tmp_path, toy_bundle, monkeypatch
+):
+    plan = Plan(tmp_path, options=AnalysisOptions(target_cells=0, detector=STAIN))
+    url = server.url("smear.svs?key=secret")
+    commit = AnalysisFile.commit
+
+    def failing(self, unit):
+        server.faults = ["drop"] * 1000
+        monkeypatch.setattr(remote, "HELD_BYTES", 0)
+        return commit(self, unit)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(AnalysisFile, "commit", failing)
+        (row,) = drain(classify_in_turn(Engine(toy_bundle), [url], plan))
+    if row.status is Status.FAILED:  # all of so small a slide may have been read ahead
+        assert "smear.svs: its server failed" in row.message
+        assert "smear.deepheme.db; the same command goes on" in row.message
+    server.faults = []
+    (row,) = drain(classify_in_turn(Engine(toy_bundle), [url], plan))
+    assert (row.status in (Status.DONE, Status.KEPT), row.report["cells"]) == (True, 40)
+    assert row.report["slide"].endswith("/smear.svs")
+    assert (tmp_path / "smear.cells.csv").exists()
