@@ -50,7 +50,9 @@ def main() -> None:
     # one at a time they cost the same each, however many there are
     for name, run, tasks in (("all at once", at_once, most), ("a few at a time", a_few, most // 10)):
         with (
-            LocalCluster(WORKERS, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
+            LocalCluster(
+                WORKERS, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0"
+            ) as cluster,
             Client(cluster) as client,
         ):
             before, start = resident(), time.perf_counter()

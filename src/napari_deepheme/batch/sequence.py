@@ -11,6 +11,7 @@ from napari_deepheme.batch.plan import Plan
 from napari_deepheme.batch.rows import SlideRow, Status, batch_progress
 from napari_deepheme.batch.slide_run import Finished, classify_slide
 from napari_deepheme.errors import DeepHemeError
+from napari_deepheme.export.files import check_folder
 from napari_deepheme.jobs import Job, Progress
 from napari_deepheme.slide.location import slide_path
 
@@ -27,7 +28,13 @@ def classify_in_turn(engine: Engine, slides: Sequence[str], plan: Plan) -> Job[l
     -------
     list of SlideRow
         In the order of the slides.
+
+    Raises
+    ------
+    OutputError
+        The folder of the results cannot be written.
     """
+    check_folder(plan.out)
     rows: list[SlideRow] = []
     for name in slides:
         row, start = SlideRow(name, Status.RUNNING, tries=1), time.perf_counter()
