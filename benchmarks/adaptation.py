@@ -24,10 +24,10 @@ from scipy.special import softmax
 from benchmarks.laboratories import SEEDS, laboratory
 from benchmarks.transfer import COARSE, crops, in_groups
 from napari_deepheme import load_bundle
-from napari_deepheme.adapt.adapting import Learned, learned_from
 from napari_deepheme.adapt.classes import resolved
 from napari_deepheme.adapt.head import LastLayer
 from napari_deepheme.adapt.labelled import Grouping, LabelledCells
+from napari_deepheme.adapt.learning import Learned, learned_from
 from napari_deepheme.adapt.networks import Frozen
 from napari_deepheme.adapt.suggestion import suggest
 from napari_deepheme.classify.bundle import Bundle

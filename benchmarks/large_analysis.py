@@ -19,7 +19,7 @@ from napari_deepheme.analysis.result import Notice, NoticeKind, UnitResult
 from napari_deepheme.analysis.run import analyse_with
 from napari_deepheme.cells import Cells, RawOutputs
 from napari_deepheme.sample_data import SAMPLE_SLIDE
-from napari_deepheme.store.analysis_file import create_analysis
+from napari_deepheme.store.opening import create_analysis
 
 PER_UNIT, SIDE = 500, 100_000
 

@@ -6,7 +6,7 @@ Machado, Oliveira & Fernandes 2009, IEEE TVCG 15:1291, severity 1. Each lineage 
 lightness rises with maturation. Simulated annealing over a grid of sRGB colours, from a fixed seed.
 
     python scripts/choose_palette.py            # print what it chooses
-    python scripts/choose_palette.py --write    # and put it into taxonomy.py
+    python scripts/choose_palette.py --write    # and put it into taxonomy/presets.py
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from colour.blindness import matrix_cvd_Machado2009
 from numpy.typing import NDArray
 from skimage.color import deltaE_ciede2000, lab2rgb, rgb2lab
 
-TAXONOMY = Path(__file__).parents[1] / "src/napari_deepheme/taxonomy.py"
+TAXONOMY = Path(__file__).parents[1] / "src/napari_deepheme/taxonomy/presets.py"
 
 APART = 10.8
 """Wanted between lineages; a little above the 10 that the test asks for."""

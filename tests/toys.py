@@ -14,7 +14,8 @@ from safetensors.torch import save
 
 from napari_deepheme.classify.bundle import BundleSpec, Conformal, Head, Review
 from napari_deepheme.classify.network import build_network
-from napari_deepheme.models.bundle import CARD_FILE, Architecture, Member, SelfTest, Training, save_bundle
+from napari_deepheme.models.bundle import CARD_FILE, save_bundle
+from napari_deepheme.models.spec import Architecture, Member, SelfTest, Training
 from napari_deepheme.stats.calibration import pool
 from napari_deepheme.taxonomy import PBC_11
 

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from napari_deepheme.slide.reader import Slide, open_slide
     from napari_deepheme.stats.assessment import AssessmentOptions
     from napari_deepheme.stats.differential import Differential
-    from napari_deepheme.store.analysis_file import AnalysisFile, open_analysis
+    from napari_deepheme.store.analysis_file import AnalysisFile
+    from napari_deepheme.store.opening import open_analysis
 
 _HOME = {
     "Analysis": "analysis.result",
@@ -47,7 +48,7 @@ _HOME = {
     "cells_table": "export.table",
     "drain": "jobs",
     "load_bundle": "classify.bundle",
-    "open_analysis": "store.analysis_file",
+    "open_analysis": "store.opening",
     "open_slide": "slide.reader",
 }
 """Modules of the public names: each is imported when its name is first asked for, so that a command or napari

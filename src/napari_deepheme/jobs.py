@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
 from napari_deepheme.errors import JobError
 
 R = TypeVar("R")
+T = TypeVar("T")
+
+_BEAT = 0.2  # seconds after which who waits may think better of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +62,21 @@ def guard(job: Job[R]) -> Job[R]:
         return (yield from job)
     except RuntimeError as err:
         raise JobError(f"The analysis stopped on an internal error: {err}") from err
+
+
+def ahead(items: Generator[T, None, None]) -> Generator[T | None, None, None]:
+    """Yield what a generator gives, which makes the next item on a thread of its own meanwhile.
+
+    None is yielded a few times a second while there is nothing, so that who waits may close it. Closing waits
+    for the item that is being made.
+    """
+    with closing(items), ThreadPoolExecutor(1, "deepheme-ahead") as thread:
+        coming = thread.submit(next, items, None)
+        while True:
+            while not wait([coming], _BEAT).done:
+                yield None
+            item = coming.result()
+            if item is None:
+                return
+            coming = thread.submit(next, items, None)
+            yield item

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from threading import Event
 
 import numpy as np
 import pandas as pd
 import pytest
+from napari._app_model import get_app_model
 from PIL import Image
 from qtpy.QtCore import Qt, QThreadPool
 from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_deepheme.analysis.options import AnalysisOptions
-from napari_deepheme.analysis.run import analyse
+from napari_deepheme.analysis.result import CellsReady
+from napari_deepheme.analysis.run import analyse, analyse_with
 from napari_deepheme.export import cells_table, read_cells_csv
 from napari_deepheme.jobs import Progress, drain
 from napari_deepheme.slide import open_slide
 from napari_deepheme.stats.differential import Differential
+from napari_deepheme.store import open_analysis
 from napari_deepheme.ui import run
 from napari_deepheme.ui.layers import cells_of, is_cells
+from napari_deepheme.ui.networks import Networks
 from napari_deepheme.ui.slides import is_fields
 from napari_deepheme.ui.state import state_of
 from napari_deepheme.ui.where_box import Where
@@ -79,18 +84,22 @@ def with_slide(window, smear_path):
 
 @pytest.fixture
 def endless(monkeypatch):
-    """Makes a run go on for ever once it has found all cells; tells when it was closed."""
+    """Makes a run go on for ever once it has found its first cells; tells when it was closed."""
     closed = Event()
 
-    def analyse_for_ever(slide, bundle, options, **how):
-        try:
-            yield from analyse(slide, bundle, options, **how)
-            while not closed.wait(0.01):
-                yield Progress("still at it", 1, 2)
-        finally:
-            closed.set()
+    def analyse_for_ever(*given):
+        with closing(analyse_with(*given)) as job:
+            try:
+                for progress in job:
+                    yield progress
+                    if isinstance(progress, CellsReady) and progress.found is not None:
+                        break
+                while not closed.wait(0.01):
+                    yield Progress("still at it", 1, 2)
+            finally:
+                closed.set()
 
-    monkeypatch.setattr(run, "analyse", analyse_for_ever)
+    monkeypatch.setattr(run, "analyse_with", analyse_for_ever)
     yield closed
     closed.set()
 
@@ -235,6 +244,55 @@ def test_a_run_outlives_its_dock_and_ends_with_the_window(with_slide, endless):
     with_slide.state.close()  # as the window does
     with_slide.wait(endless.is_set)
     assert with_slide.state.run is None
+
+
+def test_a_window_closed_during_a_run_leaves_a_whole_file_and_no_thread(
+    with_slide, endless, own_folder, monkeypatch
+):
+    monkeypatch.setattr(Networks, "warm", lambda *_: None)
+    window, viewer = with_slide, with_slide.viewer
+    viewer.window.show()
+    window.click(window.classify.run_button)
+    window.wait(lambda: window.cells)
+    state, found = window.state, len(window.cells[0].data)
+    viewer.close()
+    window.wait(endless.is_set)
+    window.wait(lambda: QThreadPool.globalInstance().activeThreadCount() == 0)
+    assert state.run is None
+    assert state.sessions == ()
+    (path,) = own_folder.iterdir()  # no lock, no journal
+    with open_analysis(path, write=True) as file:
+        assert not file.read_only
+        assert not file.finished
+        assert len(file.analysis().counting().ids) == found
+
+
+def test_networks_are_loaded_ahead_once_the_dock_is_on_the_screen(
+    make_napari_viewer_proxy, qtbot, toy_bundle_folder, monkeypatch
+):
+    asked = []
+    monkeypatch.setattr(Networks, "warm", lambda self, source, run, options: asked.append(source))
+    window = Window(make_napari_viewer_proxy(), qtbot)
+    window.classify.model_box.add(toy_bundle_folder)
+    qtbot.wait(50)
+    assert not asked  # nobody sees it yet
+    window.classify.showEvent(None)
+    window.wait(lambda: asked == [str(toy_bundle_folder)])
+
+
+def test_the_command_palette_offers_only_what_needs_no_file(make_napari_viewer_proxy):
+    """Readers and writers are commands to napari; chosen by a person they would raise a TypeError."""
+    make_napari_viewer_proxy()
+    menus = get_app_model().menus
+    commands = [getattr(item, "command", None) for item in menus.get_menu(menus.COMMAND_PALETTE_ID)]
+    enabled = {
+        each.id.removeprefix(f"{PLUGIN}."): each.enablement is None or each.enablement.eval({})
+        for each in commands
+        if each is not None and each.id.startswith(f"{PLUGIN}.")
+    }
+    for_files = {"read_slide", "read_cells", "read_analysis", "write_cells"}
+    assert {name for name, on in enabled.items() if not on} == for_files
+    assert {"open_slide", "all_docks", "review"} <= set(enabled)
 
 
 def test_all_docks_in_one_from_the_sample_to_the_reopened_file(

@@ -183,7 +183,7 @@ def test_filters_orders_and_dragging_to_another_class(window):
 
 
 def test_ones_own_keys_are_kept_and_conflicts_refused(window, qtbot):
-    editor = KeyEditor(tuple(window.dock._classes.values()), window.dock.keys, window.dock)
+    editor = KeyEditor(tuple(window.dock.choice.classes.values()), window.dock.keys, window.dock)
     editor.fields["M2"].setText("9")
     editor.fields["L2"].setText("9")
     editor.accept()
@@ -191,7 +191,7 @@ def test_ones_own_keys_are_kept_and_conflicts_refused(window, qtbot):
     window.qtbot.mouseClick(editor.hemelabel_button, Qt.MouseButton.LeftButton)
     editor.accept()
     assert editor.keys.codes == HEMELABEL
-    window.dock._take_keys(editor.keys)
+    window.dock.choice.take(editor.keys)
     first = window.reviewer.current_id
     window.press(KEY.Key_X)  # a class now, no longer “no cell”
     assert window.label_of(first) == "ER2"

@@ -1,7 +1,10 @@
 """Damaged slides of every dialect: no traceback, no hang, no memory filled, no damage without a word."""
 
-import importlib.util
+import importlib
+import json
+import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -12,32 +15,33 @@ if sys.platform == "win32":
     pytest.skip("the limits of a process are those of Unix", allow_module_level=True)
 
 
-@pytest.fixture(scope="module")
-def fuzzer():
-    spec = importlib.util.spec_from_file_location("fuzz", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def fuzz(seed: int, cases: int) -> tuple[Counter[str], list[str]]:
+    """In a process of its own: forking this one, with its threads and windows, would be no fair case."""
+    command = [sys.executable, SCRIPT, "--seed", str(seed), "--cases", str(cases), "--json"]
+    printed = json.loads(subprocess.run(command, capture_output=True, text=True, check=False).stdout)
+    return Counter(printed["outcomes"]), printed["wrong"]
 
 
-def test_two_hundred_damaged_slides(fuzzer):
-    outcomes, wrong = fuzzer.fuzz(seed=1, cases=200)
+def test_two_hundred_damaged_slides():
+    outcomes, wrong = fuzz(seed=1, cases=200)
     assert not wrong
     assert sum(outcomes.values()) == 200
-    assert outcomes["noticed"] > 30
+    assert sum(n for text, n in outcomes.items() if text.startswith("noticed")) > 30
     assert outcomes["refused"] > 30
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_two_thousand_damaged_slides(fuzzer, seed):
-    _, wrong = fuzzer.fuzz(seed, cases=2000)
+def test_two_thousand_damaged_slides(seed):
+    _, wrong = fuzz(seed, cases=2000)
     assert not wrong
 
 
-def test_the_fuzzer_finds_what_it_is_made_to_find(fuzzer, monkeypatch, tmp_path):
+def test_the_fuzzer_finds_what_it_is_made_to_find(monkeypatch, tmp_path):
     """A reader that shows damage as if whole is caught."""
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    fuzzer = importlib.import_module("fuzz")
     monkeypatch.setattr("napari_deepheme.slide.tiff_plane.TiffPlane.damage", lambda *window: "")
     outcomes = [fuzzer.run_case(1_000_003 + number, tmp_path) for number in range(60)]
     assert any(outcome.startswith("BAD") for outcome in outcomes)

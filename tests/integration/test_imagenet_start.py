@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save
 
 from napari_deepheme.errors import OptionError
-from napari_deepheme.models.bundle import Architecture
+from napari_deepheme.models.spec import Architecture
 from napari_deepheme.train.recipe import Recipe, read_recipe
 from napari_deepheme.train.start import starting_network
 

@@ -76,6 +76,18 @@ def test_a_finished_analysis_is_not_computed_again(engine, smear_path, tmp_path,
     pd.testing.assert_frame_equal(cells_table(again), cells_table(first))
 
 
+def test_thresholds_that_a_person_moved_outlive_another_run(engine, smear_path, tmp_path):
+    with open_slide(smear_path) as slide:
+        _, path, _ = stored(engine, slide, EVERYTHING, tmp_path)
+        with open_analysis(path, write=True) as file:
+            file.assess_by(AssessmentOptions(detection_threshold=0.2, review_threshold=0.9))
+        more = replace(EVERYTHING, assessment=AssessmentOptions(detection_threshold=0.5))
+        kept, *_ = stored(engine, slide, EVERYTHING, tmp_path)
+        asked, *_ = stored(engine, slide, more, tmp_path)
+    assert kept.facts.options.assessment == AssessmentOptions(0.2, 0.9)
+    assert asked.facts.options.assessment == AssessmentOptions(0.5, 0.9)
+
+
 def test_a_higher_target_goes_on_with_the_same_fields(toy_bundle, smear_path, tmp_path):
     taxonomy = toy_bundle.spec.taxonomy
     every = replace(taxonomy, classes=tuple(replace(each, counted=True) for each in taxonomy.classes))

@@ -19,6 +19,7 @@ from napari_deepheme.datasets.labels import listed
 from napari_deepheme.errors import OptionError, ScaleError, SlideError, TableError
 from napari_deepheme.export.table import PERSON, cells_table
 from napari_deepheme.jobs import Job, Progress
+from napari_deepheme.slide.location import SlidePath
 from napari_deepheme.slide.reader import Slide, open_slide
 from napari_deepheme.slide.tiles import crops, prefetch
 from napari_deepheme.store import SUFFIX, open_analysis
@@ -120,7 +121,7 @@ class CorrectedCells:
         rows = _person_rows(self.table)
         yield Progress("Reading labelled cells", 0, len(rows), self.slide.name)
         with open_slide(self.slide, mpp=self.mpp) as slide:
-            return _on_slide(rows, slide, spec, self.table)
+            return on_slide(rows, slide, spec, self.table)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +145,17 @@ class CorrectedAnalysis:
         yield Progress("Reading labelled cells", 0, len(rows), info.path.name)
         own = info.mpp[0] if info.mpp else None
         with open_slide(info.path, mpp=self.mpp or own) as slide:
-            return _on_slide(rows, slide, spec, self.file)
+            return on_slide(rows, slide, spec, self.file)
 
 
-def _on_slide(rows: pd.DataFrame, slide: Slide, spec: BundleSpec, source: Path) -> LabelledCells:
-    """Labelled cells of a table, with their crops from the slide."""
+def on_slide(rows: pd.DataFrame, slide: Slide, spec: BundleSpec, source: SlidePath) -> LabelledCells:
+    """Labelled cells of a table, with their crops from the slide; ``source`` is named where they do not fit.
+
+    Raises
+    ------
+    ScaleError, TableError
+        The slide is too coarse, or cells lie beside it.
+    """
     _check_scale(max(slide.scale()), spec)
     yx, path = rows[["y_px", "x_px"]].to_numpy(np.float64), slide.info.path
     outside = (yx < 0).any(axis=1) | (yx >= slide.info.shape).any(axis=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import sha256
 from importlib.metadata import version
 from importlib.resources import files
@@ -12,82 +13,84 @@ import numpy as np
 import tomli_w
 import torch
 from safetensors.torch import load
+from torch import nn
 
-from napari_deepheme.adapt.adapting import AdaptOptions, Learned
+from napari_deepheme.adapt.adapting import AdaptOptions
 from napari_deepheme.adapt.choice import KEPT
 from napari_deepheme.adapt.figures import TITLES
 from napari_deepheme.adapt.head import LastLayer
 from napari_deepheme.adapt.networks import last_layer_name
+from napari_deepheme.adapt.teaching import NewModel
 from napari_deepheme.classify.bundle import Bundle, BundleSpec, NetworkFacts, load_bundle
 from napari_deepheme.classify.ensemble import Ensemble
 from napari_deepheme.classify.making import (
     Calibration,
     Promises,
+    bears_bf16,
     calibrate,
     ood_entry,
     packed,
     tested,
     unpacked,
 )
-from napari_deepheme.models.bundle import CARD_FILE, Parent, Training, named_members, save_bundle
-from napari_deepheme.models.device import Precision
+from napari_deepheme.models.bundle import CARD_FILE, named_members, save_bundle
+from napari_deepheme.models.spec import Parent, Training
+from napari_deepheme.train.work import take_place
 
 RECORD_FILE = "adaptation.toml"
-_BF16_CELLS, _SAME_CALLS = 128, 0.99
+_BF16_CELLS = 128
 
 
-def write_adapted(parent: Bundle, learned: Learned, options: AdaptOptions) -> Bundle:
-    """Write what was learned, its calibration and card; :class:`Learned` says what was chosen."""
-    spec = parent.spec
-    taxonomy = learned.classes.taxonomy
+def write_adapted(parent: Bundle, learned: NewModel, options: AdaptOptions) -> Bundle:
+    """Write what was learned, its calibration and card; :class:`NewModel` says what was chosen."""
     name = last_layer_name(parent)
     weights = [
         _with_layer(parent.read(member.file), name, layer)
-        for member, layer in zip(spec.members, learned.layers, strict=True)
+        for member, layer in zip(parent.spec.members, learned.layers, strict=True)
     ]
-    facts = NetworkFacts.of(spec)
+    made, contents = _described(parent.spec, learned, weights, options)
+    contents |= {
+        RECORD_FILE: _record(learned, made, options).encode(),
+        CARD_FILE: _card(learned, made).encode(),
+    }
+    partial = options.out.with_name(f"{options.out.name}.partial")
+    save_bundle(partial, made, contents)
+    take_place(partial, options.out)
+    return load_bundle(options.out)
+
+
+def _described(
+    spec: BundleSpec, learned: NewModel, weights: Sequence[bytes], options: AdaptOptions
+) -> tuple[BundleSpec, dict[str, bytes]]:
+    """The parent's description with all that is new, and the files it relies on."""
+    taxonomy, facts = learned.classes.taxonomy, NetworkFacts.of(spec)
     networks = [unpacked(spec.architecture, len(taxonomy.classes), content) for content in weights]
     ensemble = Ensemble.from_networks(networks, facts, options.device)
-    contents, members = named_members(weights)
     calibration = _calibration(learned, spec)
+    contents, members = named_members(weights)
     image, self_test = tested(ensemble, calibration.temperature)
     ood = None
     if learned.reference is not None:
         entry, ood = ood_entry(learned.reference, learned.farthest)
         contents |= entry
-    made = BundleSpec(
-        name=options.out.name,
-        version="1",
-        parent=Parent(name=spec.name, version=spec.version, members=tuple(m.sha256 for m in spec.members)),
-        architecture=spec.architecture,
-        head=spec.head,
-        input_px=spec.input_px,
-        mpp=spec.mpp,
-        mean=spec.mean,
-        std=spec.std,
-        stain=spec.stain,
-        match_stain=learned.outcome.matched,
-        views=spec.views,
-        bf16=spec.bf16 and _same_calls(ensemble, networks, learned),
-        class_prior=_prior(learned, spec),
-        taxonomy=taxonomy,
-        members=members,
-        temperature=calibration.temperature,
-        review=calibration.review,
-        conformal=calibration.conformal,
-        ood=ood,
-        training=_training(learned, spec),
-        licence=spec.licence,
-        self_test=self_test,
-    )
-    record = {RECORD_FILE: _record(learned, made, options).encode()}
-    card = {CARD_FILE: _card(learned, made).encode()}
-    partial = options.out.with_name(f"{options.out.name}.partial")
-    save_bundle(partial, made, contents | image | record | card)
-    if options.out.exists():
-        options.out.rmdir()
-    partial.replace(options.out)
-    return load_bundle(options.out)
+    changes = {
+        "name": options.out.name,
+        "version": "1",
+        "parent": Parent(name=spec.name, version=spec.version, members=tuple(m.sha256 for m in spec.members)),
+        "match_stain": learned.outcome.matched,
+        "bf16": spec.bf16 and _same_calls(ensemble, networks, learned),
+        "class_prior": _prior(learned, spec),
+        "taxonomy": taxonomy,
+        "members": members,
+        "temperature": calibration.temperature,
+        "review": calibration.review,
+        "conformal": calibration.conformal,
+        "ood": ood,
+        "calibration_cells": None,
+        "training": _training(learned, spec),
+        "self_test": self_test,
+    }
+    return spec.model_copy(update=changes), contents | image
 
 
 def _with_layer(content: bytes, name: str, layer: LastLayer) -> bytes:
@@ -99,7 +102,7 @@ def _with_layer(content: bytes, name: str, layer: LastLayer) -> bytes:
     return packed(weights | changed)
 
 
-def _calibration(learned: Learned, spec: BundleSpec) -> Calibration:
+def _calibration(learned: NewModel, spec: BundleSpec) -> Calibration:
     """Thresholds from the cells left out in turn; the temperature is the one they were judged at."""
     promises = Promises(spec.review.risk, spec.review.confidence, spec.conformal.coverage)
     return calibrate(
@@ -107,7 +110,7 @@ def _calibration(learned: Learned, spec: BundleSpec) -> Calibration:
     )
 
 
-def _prior(learned: Learned, spec: BundleSpec) -> tuple[float, ...] | None:
+def _prior(learned: NewModel, spec: BundleSpec) -> tuple[float, ...] | None:
     """The parent's, and for each new class as much as its classes have on average."""
     if spec.class_prior is None:
         return None
@@ -116,16 +119,15 @@ def _prior(learned: Learned, spec: BundleSpec) -> tuple[float, ...] | None:
     return tuple((shares / shares.sum()).tolist())
 
 
-def _same_calls(ensemble: Ensemble, networks: list[torch.nn.Module], learned: Learned) -> bool:
+def _same_calls(ensemble: Ensemble, networks: Sequence[nn.Module], learned: NewModel) -> bool:
     """Whether some of the labelled cells are called the same in bfloat16."""
     chosen = np.linspace(0, len(learned.cells) - 1, min(len(learned.cells), _BF16_CELLS)).astype(int)
     crops = learned.cells.crops[chosen]
-    rough = Ensemble.from_networks(networks, ensemble.facts, precision=Precision.BF16)
-    calls = [each.outputs(crops)[0].mean(axis=0).argmax(axis=1) for each in (ensemble, rough)]
-    return bool((calls[0] == calls[1]).mean() >= _SAME_CALLS)
+    members, _ = ensemble.outputs(crops)
+    return bears_bf16(networks, ensemble.facts, crops, members.mean(axis=0).argmax(axis=1))
 
 
-def _training(learned: Learned, spec: BundleSpec) -> Training:
+def _training(learned: NewModel, spec: BundleSpec) -> Training:
     cells, groups = learned.cells, len(np.unique(learned.groups))
     return Training(
         data=f"{len(cells)} cells labelled by a laboratory; before that, {spec.name} {spec.version}: "
@@ -138,7 +140,7 @@ def _training(learned: Learned, spec: BundleSpec) -> Training:
     )
 
 
-def _record(learned: Learned, made: BundleSpec, options: AdaptOptions) -> str:
+def _record(learned: NewModel, made: BundleSpec, options: AdaptOptions) -> str:
     cells = learned.cells
     names = "\n".join(f"{Path(n).name} {label}" for n, label in zip(cells.names, cells.labels, strict=True))
     strength = learned.outcome.strength
@@ -161,7 +163,7 @@ def _record(learned: Learned, made: BundleSpec, options: AdaptOptions) -> str:
     )
 
 
-def _card(learned: Learned, made: BundleSpec) -> str:
+def _card(learned: NewModel, made: BundleSpec) -> str:
     template = (files(__package__) / "card.md.j2").read_text(encoding="utf-8")
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, autoescape=False)
     labels = learned.classes.labels

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from napari_deepheme.analysis.result import Analysis, Notice, NoticeKind
+from napari_deepheme.analysis.stopping import Tally
 from napari_deepheme.fields import FieldKind, judge_fields, seen
 from napari_deepheme.jobs import Job
 from napari_deepheme.slide.reader import Slide
@@ -11,12 +12,25 @@ _FEW_CELLS = 5  # below them one wants to know what the slide shows instead
 _MOST_NAMED = 5
 
 
-def conclusions(slide: Slide, analysis: Analysis, counted: int) -> Job[tuple[Notice, ...]]:
+def conclusions(slide: Slide, analysis: Analysis, tally: Tally) -> Job[tuple[Notice, ...]]:
     """All notices of an analysis: those known before, damage, and too few cells."""
-    few = yield from _few_cells(slide, analysis, counted)
-    anew = (NoticeKind.DAMAGED, NoticeKind.FEW_CELLS)
+    few = yield from _few_cells(slide, analysis, tally.counted)
+    anew = (NoticeKind.DAMAGED, NoticeKind.FEW_CELLS, NoticeKind.IMPRECISE)
     known = [notice for notice in analysis.notices if notice.kind not in anew]
-    return (*known, *_damaged(analysis), *few)
+    return (*known, *_damaged(analysis), *few, *_imprecise(tally))
+
+
+def _imprecise(tally: Tally) -> list[Notice]:
+    """That a class is not known as precisely as asked, though everything was counted."""
+    rule, decision = tally.options.until, tally.decision
+    if rule is None or decision is None or decision.enough:
+        return []
+    text = (
+        f"{rule.code} is known to ± {100 * decision.half_width:.1f} points, not to ± "
+        f"{100 * rule.half_width:g}: about {decision.more} more cells are needed, and no field is left to "
+        "count. Search the whole slide, or count another slide of this smear."
+    )
+    return [Notice(NoticeKind.IMPRECISE, text)]
 
 
 def _damaged(analysis: Analysis) -> list[Notice]:

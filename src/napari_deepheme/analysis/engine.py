@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 from napari_deepheme.analysis.options import AnalysisOptions, RunOptions
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 class Engine:
     """A model and the detectors it is used with, each loaded and self-tested when it is first needed.
 
-    Nothing of a slide is kept in it.
+    Nothing of a slide is kept in it. Threads that ask at once wait for one that loads.
 
     Parameters
     ----------
@@ -27,18 +28,20 @@ class Engine:
 
     def __init__(self, bundle: Bundle, run: RunOptions | None = None) -> None:
         self.bundle, self.run = bundle, run or RunOptions()
+        self._guard = threading.RLock()
         self._ensemble: Ensemble | None = None
         self._detectors: dict[str, Detector] = {}
 
     @property
     def ensemble(self) -> Ensemble:
         """The members of the model, ready to run."""
-        if self._ensemble is None:
-            from napari_deepheme.classify.ensemble import Ensemble  # noqa: PLC0415  torch takes seconds
+        with self._guard:
+            if self._ensemble is None:
+                from napari_deepheme.classify.ensemble import Ensemble  # noqa: PLC0415  torch takes seconds
 
-            run = self.run
-            self._ensemble = Ensemble(self.bundle, run.device, run.precision, run.batch_size)
-        return self._ensemble
+                run = self.run
+                self._ensemble = Ensemble(self.bundle, run.device, run.precision, run.batch_size)
+            return self._ensemble
 
     def detector(self, options: AnalysisOptions) -> Detector:
         """The detector that an analysis asks for; for given cells the one that needs no network.
@@ -46,10 +49,11 @@ class Engine:
         Given cells are not searched for, but the slide's colours are measured on cells from all over it.
         """
         name = STAIN if options.cells is not None else options.detector
-        if name not in self._detectors:
-            batch_px = self.run.batch_size * self.bundle.spec.input_px**2
-            self._detectors[name] = named_detector(name, self.run.device, self.run.precision, batch_px)
-        return self._detectors[name]
+        with self._guard:
+            if name not in self._detectors:
+                batch_px = self.run.batch_size * self.bundle.spec.input_px**2
+                self._detectors[name] = named_detector(name, self.run.device, self.run.precision, batch_px)
+            return self._detectors[name]
 
     def load(self, options: AnalysisOptions) -> None:
         """Load all that an analysis needs.

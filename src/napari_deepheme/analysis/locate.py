@@ -15,6 +15,7 @@ from napari_deepheme.analysis.result import Facts
 from napari_deepheme.cells import Cells, Region, first_region
 from napari_deepheme.detect.base import Bounds, Detections, Detector, DetectorCalibration, TileMerge
 from napari_deepheme.errors import DamagedTileError
+from napari_deepheme.models.device import cores
 from napari_deepheme.slide.planes import Pixels
 from napari_deepheme.slide.reader import Slide
 from napari_deepheme.slide.tiles import Tile, grid, prefetch
@@ -38,11 +39,21 @@ class Located:
     cells : Cells
     failure : str
         Empty if it could be read.
+    done : bool
+        Whether an earlier run did it; then only the positions of its cells are known.
     """
 
     key: str
     cells: Cells
     failure: str = ""
+    done: bool = False
+
+    @classmethod
+    def before(cls, key: str, yx: NDArray[np.float64]) -> Located:
+        """A unit of an earlier run."""
+        n = len(yx)
+        unknown = np.full(n, np.nan, np.float32)
+        return cls(key, Cells(yx, unknown, unknown, np.zeros(n, np.int32)), done=True)
 
 
 class Source(Protocol):
@@ -53,7 +64,7 @@ class Source(Protocol):
         """How many units there are."""
 
     def located(self, done: Done) -> Generator[Located, None, None]:
-        """The units that are not done yet; ``done`` holds the positions of the cells of those that are."""
+        """All units; ``done`` holds the positions of the cells of those that an earlier run did."""
 
 
 def source_of(slide: Slide, detector: Detector, facts: Facts) -> Source:
@@ -86,11 +97,10 @@ class GivenSource:
         return len(self._parts)
 
     def located(self, done: Done) -> Generator[Located, None, None]:
-        """The parts that are not done yet."""
+        """All parts."""
         for number, part in enumerate(self._parts, start=1):
             key = f"given {number}"
-            if key not in done:
-                yield Located(key, part)
+            yield Located.before(key, done[key]) if key in done else Located(key, part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +166,7 @@ class SearchSource:
         return len(self._units)
 
     def located(self, done: Done) -> Generator[Located, None, None]:
-        """Tiles are read and searched on threads of their own, as many at once as the detector wants.
+        """Tiles are read and searched on threads of their own, as many together as the detector wants.
 
         A tile that cannot be read is located with a failure, and the search goes on.
         """
@@ -168,13 +178,17 @@ class SearchSource:
         size = max(1, self._detector.batch_px // largest)
         # batches are cut before the units that are done are left out: networks round differently in others
         batches = [units[start : start + size] for start in range(0, len(units), size)]
-        batches = [batch for batch in batches if not all(unit.key in done for unit in batch)]
-        with closing(prefetch(batches, self._search)) as searched:
-            for batch, found in zip(batches, searched, strict=True):
-                for unit, each in zip(batch, found, strict=True):
+        threads = max(2, cores())  # with one, reading still goes on beside the network
+        wanted = (batch for batch in batches if not all(unit.key in done for unit in batch))
+        with closing(prefetch(wanted, self._search, threads=threads, ahead=threads)) as searched:
+            for batch in batches:
+                if all(unit.key in done for unit in batch):
+                    yield from (Located.before(unit.key, done[unit.key]) for unit in batch)
+                    continue
+                for unit, each in zip(batch, next(searched), strict=True):
                     if unit.key in done:
-                        continue
-                    if isinstance(each, DamagedTileError):
+                        yield Located.before(unit.key, done[unit.key])
+                    elif isinstance(each, DamagedTileError):
                         yield Located(unit.key, Cells.empty(), str(each))
                     else:
                         yield Located(unit.key, self._cells(unit, merge.accept(unit.tile.core, each)))

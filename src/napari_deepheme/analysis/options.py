@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from napari_deepheme.cells import Cells, Region
 from napari_deepheme.detect.choose import DEFAULT_DETECTOR
 from napari_deepheme.errors import OptionError
 from napari_deepheme.models.device import Device, Precision
 from napari_deepheme.stats.assessment import AssessmentOptions
+
+if TYPE_CHECKING:
+    from napari_deepheme.stats.planning import StopRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,9 @@ class AnalysisOptions:
         What finds the cells: an embedded detector, a detector bundle's folder or zip, or ``stain``.
     cells : Cells, optional
         Cells that are given: all of them are classified, none is searched for, and there is no target.
+    until : StopRule, optional
+        Beyond the target, count on until a class is as precise as asked, as long as there is something to
+        count.
     match_stain : bool
         Whether crops are shown in the colours of the training cells, measured on cells from all over the
         slide. Only for models that say what these colours are.
@@ -38,6 +45,7 @@ class AnalysisOptions:
     regions: tuple[Region, ...] = ()
     detector: str = DEFAULT_DETECTOR
     cells: Cells | None = None
+    until: StopRule | None = None
     match_stain: bool = True
     assessment: AssessmentOptions = field(default_factory=AssessmentOptions)
 
@@ -48,6 +56,10 @@ class AnalysisOptions:
             )
         if self.cells is not None and self.target_cells:
             object.__setattr__(self, "target_cells", 0)
+        if self.until is not None and not self.target_cells:
+            raise OptionError(
+                f"Counting until {self.until.code} is precise needs a target; without one all is counted."
+            )
 
     @property
     def by_fields(self) -> bool:

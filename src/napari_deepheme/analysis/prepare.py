@@ -13,6 +13,7 @@ from napari_deepheme.analysis.locate import read_tile, tiles_of
 from napari_deepheme.analysis.options import AnalysisOptions
 from napari_deepheme.analysis.result import Facts, Notice, NoticeKind, SlideCalibration
 from napari_deepheme.cells import Region, first_region
+from napari_deepheme.classify.bundle import calibration_content
 from napari_deepheme.classify.stain import StainColours, stain_colours
 from napari_deepheme.detect.base import Detections, DetectionThresholds, Detector
 from napari_deepheme.errors import DamagedTileError, OptionError
@@ -62,7 +63,13 @@ def prepare(slide: Slide, engine: Engine, options: AnalysisOptions) -> Job[Facts
         regions=regions,
         fields=fields,
         notices=(*_about(slide, engine), *outside, *notices),
+        calibration_cells=calibration_content(engine.bundle),
     )
+
+
+def calibration_for(slide: Slide, engine: Engine, options: AnalysisOptions) -> SlideCalibration:
+    """The calibration of a slide for another model than the one it was analysed with."""
+    return _calibrate(slide, engine, engine.detector(options), options)[0]
 
 
 def whole(slide: Slide) -> Region:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Protocol
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_deepheme.analysis.audit_draw import AuditDraw
 from napari_deepheme.analysis.corrections import Correction
 from napari_deepheme.analysis.options import AnalysisOptions
+from napari_deepheme.analysis.sign_off import SignOff
 from napari_deepheme.cells import Cells, RawOutputs, Region
 from napari_deepheme.classify.bundle import BundleSpec
 from napari_deepheme.classify.stain import StainColours
@@ -20,7 +22,7 @@ from napari_deepheme.fields import Field
 from napari_deepheme.jobs import Progress
 from napari_deepheme.slide.metadata import SlideInfo
 from napari_deepheme.stats.assessment import Assessment, AssessmentOptions, assess, called
-from napari_deepheme.taxonomy import Taxonomy
+from napari_deepheme.taxonomy import Taxonomy, extended
 
 Positions = NDArray[np.float64]
 """Centres (y, x), level-0 pixels, shape (n, 2)."""
@@ -34,6 +36,7 @@ class NoticeKind(StrEnum):
     STAIN = "stain"
     OUTSIDE = "outside"
     FEW_CELLS = "few cells"
+    IMPRECISE = "imprecise"
     DAMAGED = "damaged"
     STORED = "stored"
 
@@ -91,6 +94,9 @@ class Facts:
     fields : tuple of Field
         All fields of the slide, judged, if those to count were chosen among them.
     notices : tuple of Notice
+    calibration_cells : bytes
+        The cells the model was calibrated on, as its bundle has them (see
+        :class:`~napari_deepheme.stats.calibration_set.CalibrationSet`); empty where it has none.
     """
 
     slide: SlideInfo
@@ -102,6 +108,7 @@ class Facts:
     regions: tuple[Region, ...]
     fields: tuple[Field, ...] = ()
     notices: tuple[Notice, ...] = ()
+    calibration_cells: bytes = b""
 
     def detection_threshold(self, options: AssessmentOptions | None = None) -> float:
         """Score from which a find counts: the one chosen, else the detector's for such a slide."""
@@ -136,6 +143,29 @@ class UnitResult:
             raise ValueError(f"UnitResult {self.key}: {len(self.cells)} cells, outputs of {len(self.raw)}")
 
 
+@dataclass(frozen=True, slots=True)
+class LearnedModel:
+    """Says that the outputs of an analysis are those of a model that learned from its corrections.
+
+    Attributes
+    ----------
+    parent : str
+        Name and version of the run's own model.
+    folder : Path
+        Where the learned bundle was put.
+    cells : int
+        Labelled cells that it learned from.
+    who, when : str
+        Who took it into use, and the time in UTC, ISO 8601.
+    """
+
+    parent: str
+    folder: Path
+    cells: int
+    who: str
+    when: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Analysis:
     """Cells of a slide with what the members of the ensemble say of each.
@@ -155,6 +185,12 @@ class Analysis:
         By people, oldest first.
     finished : bool
         Whether the run came to its end.
+    audit : AuditDraw or None
+        The cells that were last drawn for an audit.
+    learned : LearnedModel or None
+        Set where the model in use learned from the corrections: ``facts`` and ``raw`` are of that one then.
+    sign_offs : tuple of SignOff
+        By people, oldest first.
     """
 
     facts: Facts
@@ -164,6 +200,14 @@ class Analysis:
     units: Mapping[str, str] = field(default_factory=dict)
     corrections: tuple[Correction, ...] = ()
     finished: bool = True
+    audit: AuditDraw | None = None
+    learned: LearnedModel | None = None
+    sign_offs: tuple[SignOff, ...] = ()
+
+    @property
+    def model(self) -> str:
+        """Name and version of the model in use."""
+        return f"{self.facts.bundle.name} {self.facts.bundle.version}"
 
     @property
     def notices(self) -> tuple[Notice, ...]:
@@ -181,7 +225,7 @@ class Analysis:
     @property
     def taxonomy(self) -> Taxonomy:
         """The model's classes, then those that only people used."""
-        return self.facts.bundle.taxonomy.extended(c.label for c in self.corrections if c.label)
+        return extended(self.facts.bundle.taxonomy, (c.label for c in self.corrections if c.label))
 
     def counting(self, options: AssessmentOptions | None = None) -> Analysis:
         """The cells at or above the detection threshold, and all that a person said something of."""
@@ -227,78 +271,3 @@ class CellsReady(Progress):
 
     found: Analysis | None = field(default=None)
     share: float = 0.0
-
-
-class Sink(Protocol):
-    """Where the units of an analysis go. A unit is there whole or not at all."""
-
-    @property
-    def finished(self) -> bool:
-        """Whether an earlier run came to its end."""
-
-    def facts(self) -> Facts | None:
-        """Those of an earlier run that is gone on with; None if it starts anew."""
-
-    def begin(self, facts: Facts) -> None:
-        """Take the facts, before the first unit."""
-
-    def done(self) -> Mapping[str, Positions]:
-        """Keys of the units that are there, and where their cells lie."""
-
-    def commit(self, unit: UnitResult) -> NDArray[np.int64]:
-        """Keep a unit; gives the ids of its cells."""
-
-    def finish(self, notices: Sequence[Notice]) -> None:
-        """The run came to its end; ``notices`` are all that there are now."""
-
-    def analysis(self) -> Analysis:
-        """Everything there is."""
-
-
-class Memory:
-    """A sink that keeps everything in memory."""
-
-    def __init__(self) -> None:
-        self._facts: Facts | None = None
-        self._units: list[UnitResult] = []
-        self._n_cells, self.finished = 0, False
-
-    def facts(self) -> Facts | None:
-        """Nothing is gone on with."""
-        return self._facts
-
-    def begin(self, facts: Facts) -> None:
-        """Take the facts."""
-        self._facts = facts
-
-    def done(self) -> Mapping[str, Positions]:
-        """The units so far."""
-        return {unit.key: unit.cells.yx for unit in self._units}
-
-    def commit(self, unit: UnitResult) -> NDArray[np.int64]:
-        """Keep a unit."""
-        self._units.append(unit)
-        first = self._n_cells + 1
-        self._n_cells += len(unit.cells)
-        return np.arange(first, self._n_cells + 1, dtype=np.int64)
-
-    def finish(self, notices: Sequence[Notice]) -> None:
-        """Take the notices."""
-        if self._facts is not None:
-            self._facts = replace(self._facts, notices=tuple(notices))
-        self.finished = True
-
-    def analysis(self) -> Analysis:
-        """All units in the order they came; :class:`ValueError` before :meth:`begin`."""
-        if self._facts is None:
-            raise ValueError("Memory: no analysis was begun")
-        spec = self._facts.bundle
-        none = RawOutputs.empty(len(spec.members), len(spec.taxonomy.classes))
-        return Analysis(
-            self._facts,
-            np.arange(1, self._n_cells + 1, dtype=np.int64),
-            Cells.concatenate([unit.cells for unit in self._units]),
-            RawOutputs.concatenate([none, *(unit.raw for unit in self._units)]),
-            {unit.key: unit.failure for unit in self._units},
-            finished=self.finished,
-        )

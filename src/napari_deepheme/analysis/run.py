@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-import numpy as np
-
+from napari_deepheme.analysis.classify import classified
 from napari_deepheme.analysis.conclusions import conclusions
 from napari_deepheme.analysis.engine import Engine
-from napari_deepheme.analysis.locate import Located, source_of
+from napari_deepheme.analysis.locate import source_of
 from napari_deepheme.analysis.options import AnalysisOptions, RunOptions
 from napari_deepheme.analysis.prepare import prepare
-from napari_deepheme.analysis.result import Analysis, CellsReady, Facts, Memory, Sink, UnitResult
-from napari_deepheme.cells import Cells, RawOutputs
+from napari_deepheme.analysis.result import Analysis, Facts, UnitResult
+from napari_deepheme.analysis.sink import Memory, Sink
+from napari_deepheme.analysis.stopping import Tally, check_stop_rule, counts_in
 from napari_deepheme.classify.bundle import Bundle
-from napari_deepheme.errors import DamagedTileError
-from napari_deepheme.jobs import Job, Progress
+from napari_deepheme.jobs import Job, Progress, ahead
 from napari_deepheme.slide.reader import Slide
-from napari_deepheme.slide.tiles import crops
 
 
 def analyse(
@@ -67,87 +66,47 @@ def analyse_with(
     """As :func:`analyse`, with networks that may be loaded already."""
     options, sink = options or AnalysisOptions(), sink or Memory()
     slide.scale()  # asked for before seconds go into loading
+    check_stop_rule(options, engine.bundle.spec.taxonomy)
     facts = sink.facts()
-    if facts is not None and sink.finished and facts.options.target_cells == options.target_cells:
+    if facts is not None:
+        # an earlier run may have had another target, and a person may have moved its thresholds
+        options = replace(options, assessment=options.assessment.or_kept(facts.options.assessment))
+    if facts is not None and sink.finished and _same_end(facts.options, options):
         sink.begin(replace(facts, options=options))
         sink.finish(facts.notices)
-        return sink.analysis()
+        return sink.so_far()
     yield Progress("Loading the model")
     engine.load(options)
-    facts = facts or (yield from prepare(slide, engine, options))
-    facts = replace(facts, options=options)  # an earlier run may have had another target
+    facts = replace(facts or (yield from prepare(slide, engine, options)), options=options)
     sink.begin(facts)
+    done = sink.done()
     source = source_of(slide, engine.detector(options), facts)
-    tally = _Tally(options.target_cells, source.total, len(sink.done()), counted_in(sink.analysis()))
-    with closing(source.located(sink.done())) as units:
-        # the target is looked at first: a run that is gone on with may have met it
-        while not tally.is_enough and (unit := next(units, None)) is not None:
-            raw = yield from _classified(engine, slide, facts, unit, tally)
-            found = _kept(sink, facts, unit, raw)
-            tally = tally.plus(counted_in(found))
+    counts = counts_in(sink.so_far())
+    tally = Tally(options, engine.bundle.spec.taxonomy, source.total, len(done), counts)
+    if not tally.is_enough:  # a run that is gone on with may have met its target
+        with closing(ahead(classified(engine, slide, facts, source.located(done)))) as groups:
+            tally = yield from _committed(groups, sink, facts, tally)
+    sink.finish((yield from conclusions(slide, sink.so_far(), tally)))
+    return sink.so_far()
+
+
+def _same_end(one: AnalysisOptions, other: AnalysisOptions) -> bool:
+    return (one.target_cells, one.until) == (other.target_cells, other.until)
+
+
+def _committed(
+    groups: Iterable[list[UnitResult] | None], sink: Sink, facts: Facts, tally: Tally
+) -> Job[Tally]:
+    """Commit one unit after the other until the target is met."""
+    for group in groups:
+        if group is None:
+            yield tally.progress()
+        for unit in group or ():
+            ids = sink.commit(unit)
+            units = {unit.key: unit.failure}
+            found = Analysis(facts, ids, unit.cells, unit.raw, units, finished=False)
+            tally = tally.plus(found)
             yield tally.progress(found)
-    sink.finish((yield from conclusions(slide, sink.analysis(), tally.counted)))
-    return sink.analysis()
-
-
-def counted_in(analysis: Analysis) -> int:
-    """How many cells the differential counts by the model's calls."""
-    counting = analysis.counting()
-    classes = analysis.facts.bundle.taxonomy.classes
-    counted = np.array([cell_class.counted for cell_class in classes])
-    return int(counted[counting.called()[0]].sum())
-
-
-@dataclass(frozen=True, slots=True)
-class _Tally:
-    """How far a run is."""
-
-    target: int
-    units: int
-    done: int
-    counted: int
-
-    @property
-    def is_enough(self) -> bool:
-        return 0 < self.target <= self.counted
-
-    def plus(self, counted: int) -> _Tally:
-        """With one more unit."""
-        return replace(self, done=self.done + 1, counted=self.counted + counted)
-
-    def progress(self, found: Analysis | None = None) -> CellsReady:
-        """Where the run stands, with the cells of the unit that was just done."""
-        done, total = (
-            (min(self.counted, self.target), self.target) if self.target else (self.done, self.units)
-        )
-        shares = self.done / max(self.units, 1), self.counted / self.target if self.target else 0.0
-        message = f"{self.counted} cells counted, part {self.done} of {self.units}"
-        return CellsReady("Classifying cells", done, total, message, found, min(max(shares), 1.0))
-
-
-def _classified(
-    engine: Engine, slide: Slide, facts: Facts, unit: Located, tally: _Tally
-) -> Job[RawOutputs | DamagedTileError]:
-    """What the members say of the cells of a unit, a batch after the other; or why they cannot be read."""
-    spec, centres, size = facts.bundle, unit.cells.yx, engine.run.batch_size
-    parts = [RawOutputs.empty(len(spec.members), len(spec.taxonomy.classes))]
-    for start in range(0, len(centres), size):
-        try:
-            pixels = crops(slide, centres[start : start + size], spec.input_px, spec.mpp)
-        except DamagedTileError as err:
-            return err
-        parts.append(engine.ensemble.run(pixels, facts.calibration.stain))
-        yield tally.progress()
-    return RawOutputs.concatenate(parts)
-
-
-def _kept(sink: Sink, facts: Facts, unit: Located, raw: RawOutputs | DamagedTileError) -> Analysis:
-    """Commit a unit, and give it as a part of the analysis."""
-    failure = unit.failure or (str(raw) if isinstance(raw, DamagedTileError) else "")
-    if failure or isinstance(raw, DamagedTileError):
-        none = RawOutputs.empty(len(facts.bundle.members), len(facts.bundle.taxonomy.classes))
-        result = UnitResult(unit.key, Cells.empty(), none, failure)
-    else:
-        result = UnitResult(unit.key, unit.cells, raw)
-    ids = sink.commit(result)
-    return Analysis(facts, ids, result.cells, result.raw, {result.key: failure}, finished=False)
+            if tally.is_enough:
+                return tally
+    return tally

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from napari_deepheme.analysis.engine import Engine
 from napari_deepheme.analysis.options import AnalysisOptions
-from napari_deepheme.analysis.result import Analysis, Memory, Notice, NoticeKind
+from napari_deepheme.analysis.result import Analysis, Notice, NoticeKind
 from napari_deepheme.analysis.run import analyse_with
+from napari_deepheme.analysis.sink import Memory
 from napari_deepheme.batch.plan import Plan
 from napari_deepheme.errors import AnalysisFileError, DeepHemeError
 from napari_deepheme.export.files import write_csv
@@ -71,12 +72,17 @@ def classify_slide(engine: Engine, plan: Plan, path: SlidePath) -> Job[Finished]
         if file is not None:
             opened.enter_context(file)
         earlier = file.facts() if file is not None and file.finished else None
-        was_done = earlier is not None and earlier.options.target_cells == options.target_cells
+        was_done = earlier is not None and _target(earlier.options) == _target(options)
         with _naming_what_is_saved(file):
             analysis = yield from analyse_with(engine, slide, options, file or Memory())
             finished = _written(plan, path, analysis, file, remarks)
     seconds = round(time.perf_counter() - start, 2)
     return replace(finished, was_done=was_done, report=finished.report | {"seconds": seconds})
+
+
+def _target(options: AnalysisOptions) -> tuple[object, ...]:
+    """Where a count ends: an analysis that has reached it has nothing left to do."""
+    return options.target_cells, options.until
 
 
 def _options(plan: Plan, slide: Slide) -> AnalysisOptions:

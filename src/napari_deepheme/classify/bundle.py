@@ -13,7 +13,8 @@ from pydantic import AfterValidator, AliasChoices, Field
 
 from napari_deepheme.classify.stain import StainColours
 from napari_deepheme.errors import BundleError
-from napari_deepheme.models.bundle import Channels, HashedFile, OpenBundle, Part, Spec, open_bundle
+from napari_deepheme.models.bundle import OpenBundle, open_bundle
+from napari_deepheme.models.spec import Channels, HashedFile, Part, Spec
 from napari_deepheme.stats.assessment import ModelCalibration
 from napari_deepheme.taxonomy import Taxonomy, fault_of, recoloured
 
@@ -156,8 +157,14 @@ def calibration_cells(bundle: Bundle) -> CalibrationSet | None:
     """The cells a model was calibrated on; None where the bundle does not hold them."""
     from napari_deepheme.stats.calibration_set import CalibrationSet  # noqa: PLC0415  scipy is slow
 
+    content = calibration_content(bundle)
+    return CalibrationSet.from_bytes(content) if content else None
+
+
+def calibration_content(bundle: Bundle) -> bytes:
+    """The file with these cells; empty where the bundle has none."""
     entry = bundle.spec.calibration_cells
-    return None if entry is None else CalibrationSet.from_bytes(bundle.read(entry.file))
+    return b"" if entry is None else bundle.read(entry.file)
 
 
 def load_bundle(source: str | Path = DEFAULT_BUNDLE) -> Bundle:

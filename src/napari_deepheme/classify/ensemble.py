@@ -109,6 +109,11 @@ class Ensemble:
         """Crops per pass."""
         return self._runner.batch_px // self.facts.input_px**2
 
+    @property
+    def full_batch(self) -> int:
+        """Crops that keep every core busy; fewer at once take longer each."""
+        return max(1, self._runner.full_px // self.facts.input_px**2)
+
     def run(self, crops: NDArray[np.uint8], stain: StainColours | None = None) -> RawOutputs:
         """What every member says of RGB crops.
 

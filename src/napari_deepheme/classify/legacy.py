@@ -29,16 +29,8 @@ from napari_deepheme.classify.bundle import (
 from napari_deepheme.classify.ensemble import Ensemble
 from napari_deepheme.classify.making import tested, unpacked
 from napari_deepheme.errors import BundleError, OptionError
-from napari_deepheme.models.bundle import (
-    CARD_FILE,
-    Architecture,
-    Channels,
-    Member,
-    SelfTest,
-    Training,
-    named_members,
-    save_bundle,
-)
+from napari_deepheme.models.bundle import CARD_FILE, named_members, save_bundle
+from napari_deepheme.models.spec import Architecture, Channels, Member, SelfTest, Training
 from napari_deepheme.taxonomy import DEEPHEME_23, Taxonomy
 
 Weights = dict[str, torch.Tensor]

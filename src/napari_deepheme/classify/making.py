@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from io import BytesIO
@@ -14,15 +14,19 @@ from PIL import Image
 from safetensors.torch import load, save
 from torch import nn
 
-from napari_deepheme.classify.bundle import Conformal, OutOfDistribution, Review
+from napari_deepheme.classify.bundle import Conformal, NetworkFacts, OutOfDistribution, Review
 from napari_deepheme.classify.ensemble import Ensemble
 from napari_deepheme.classify.network import build_network
 from napari_deepheme.classify.ood import OodReference
-from napari_deepheme.models.bundle import Architecture, SelfTest, test_image
+from napari_deepheme.models.bundle import test_image
+from napari_deepheme.models.device import Precision
+from napari_deepheme.models.spec import Architecture, SelfTest
 from napari_deepheme.stats import calibration
 from napari_deepheme.stats.uncertainty import entropy
 
 OOD_FILE = "novelty.safetensors"
+SAME_CALLS = 0.99
+"""Share of the calls that are to stay the same in bfloat16, or a bundle is not said to bear it."""
 WITHIN = 0.99
 """Share of the cells held back that are to lie within the threshold of the distance."""
 
@@ -118,3 +122,15 @@ def tested(ensemble: Ensemble, temperature: float) -> tuple[dict[str, bytes], Se
     files, entry = test_image(ensemble.facts.input_px, outputs=1)
     image = np.array(Image.open(BytesIO(files[entry.image])).convert("RGB"), np.uint8)
     return files, entry.model_copy(update={"expected": ensemble.test_values(image, temperature)})
+
+
+def bears_bf16(
+    networks: Sequence[nn.Module],
+    facts: NetworkFacts,
+    crops: NDArray[np.uint8],
+    calls: NDArray[np.integer],
+) -> bool:
+    """Whether ``calls``, those of float32, stay the same in bfloat16."""
+    rough = Ensemble.from_networks(networks, facts, precision=Precision.BF16)
+    members, _ = rough.outputs(crops)
+    return bool((members.mean(axis=0).argmax(axis=1) == calls).mean() >= SAME_CALLS)

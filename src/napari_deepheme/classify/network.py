@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from napari_deepheme.classify.bundle import Bundle
-from napari_deepheme.models.bundle import Architecture, Member
 from napari_deepheme.models.networks import build_body, without_weights
+from napari_deepheme.models.spec import Architecture, Member
 from napari_deepheme.models.weights import fill, fused
 
 

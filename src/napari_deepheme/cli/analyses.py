@@ -9,17 +9,30 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from napari_deepheme.cli.counted import differential_of_table
+from napari_deepheme.cli.facts import is_analysis
 from napari_deepheme.cli.printing import print_differential, print_json, print_line, print_warning
 from napari_deepheme.cli.slides import Json
-from napari_deepheme.errors import DeepHemeError
+from napari_deepheme.errors import DeepHemeError, OptionError
 from napari_deepheme.stats.rules import DEFAULT_RULE, counting_rule
 
 if TYPE_CHECKING:
     from napari_deepheme.analysis.result import Analysis
+    from napari_deepheme.export.reliability import Reliability
     from napari_deepheme.stats.assessment import AssessmentOptions
+    from napari_deepheme.stats.counting import CountOptions
+    from napari_deepheme.stats.differential import Differential
 
 _REPORTS = (".html", ".pdf")
 
+CountedPath = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FILE",
+        help="An analysis file, <slide>.deepheme.db; or a table: cells.csv, or predictions with a column of "
+        "probabilities for each class.",
+    ),
+]
 AnalysisPath = Annotated[
     Path, typer.Argument(metavar="ANALYSIS", help="An analysis file, <slide>.deepheme.db.")
 ]
@@ -40,27 +53,57 @@ MatchPrior = Annotated[
 
 
 def differential(
-    analysis: AnalysisPath,
+    file: CountedPath,
     detection_threshold: DetectionThreshold = None,
     match_prior: MatchPrior = None,
     rule: Annotated[
         str, typer.Option(help="Counting rule: icsh, deepheme, or a TOML file of your own.")
     ] = DEFAULT_RULE,
+    until: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CLASS:POINTS",
+            help="Say how many more cells to count until this class is known to ± so many points.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Print the differential of an analysis, with what people corrected."""
-    from napari_deepheme.export.table import differential_of  # noqa: PLC0415  commands share no imports
-    from napari_deepheme.stats.counting import CountOptions  # noqa: PLC0415
+    """Print the differential of an analysis, with what people corrected, or of a table of cells."""
+    from napari_deepheme.stats.counting import CountOptions  # noqa: PLC0415  commands share no imports
+    from napari_deepheme.stats.planning import stop_rule  # noqa: PLC0415
+
+    counting, wanted = CountOptions(rule=counting_rule(rule)), stop_rule(until) if until else None
+    if is_analysis(file) or file.suffix == ".db":
+        count, title, reliability = _counted(file, counting, detection_threshold, match_prior)
+    elif detection_threshold is None and match_prior is None:
+        count, title, reliability = differential_of_table(file, counting), file.name, None
+    else:
+        raise OptionError(f"{file} is a table: thresholds and prior can be moved in analysis files alone.")
+    more = None if wanted is None else count.more_cells(wanted.code, wanted.half_width)
+    if as_json:
+        shares = None if reliability is None else reliability.by_code
+        facts = None if reliability is None else reliability.to_json()
+        print_json(count.to_json(shares) | {"like_calibration": facts, "more_cells": more})
+        return
+    print_differential(count, title, reliability)
+    if more is not None:
+        print_line(f"{until} points: {more} more cells." if more else f"{until} points: known already.")
+
+
+def _counted(
+    path: Path, counting: CountOptions, detection_threshold: float | None, match_prior: bool | None
+) -> tuple[Differential, str, Reliability]:
+    """Count an analysis; its differential, its title and what stands behind it."""
+    from napari_deepheme.export.reliability import reliability_of  # noqa: PLC0415
+    from napari_deepheme.export.table import differential_of  # noqa: PLC0415
     from napari_deepheme.store import open_analysis  # noqa: PLC0415
 
-    counting = CountOptions(rule=counting_rule(rule))
-    with open_analysis(analysis) as file:
-        opened = file.analysis()
-    count = differential_of(opened, _chosen(opened, detection_threshold, match_prior), counting)
-    if as_json:
-        print_json(count.to_json())
-    else:
-        print_differential(count, f"{opened.facts.slide.path.name}, model {opened.facts.bundle.name}")
+    with open_analysis(path) as opened:
+        analysis = opened.analysis()
+    options, facts = _chosen(analysis, detection_threshold, match_prior), analysis.facts
+    chosen = replace(analysis, facts=replace(facts, options=replace(facts.options, assessment=options)))
+    title = f"{facts.slide.path.name}, model {facts.bundle.name}"
+    return differential_of(chosen, options, counting), title, reliability_of(chosen)
 
 
 def export(
@@ -105,7 +148,7 @@ def _chosen(
 
 
 def _write_report(analysis: Analysis, options: AssessmentOptions, path: Path) -> None:
-    from napari_deepheme.classify.bundle import calibration_cells, load_bundle  # noqa: PLC0415
+    from napari_deepheme.classify.bundle import load_bundle  # noqa: PLC0415
     from napari_deepheme.models.bundle import embedded_bundles  # noqa: PLC0415
     from napari_deepheme.report import write_slide_report  # noqa: PLC0415  matplotlib takes a second
     from napari_deepheme.report.analysis import slide_report  # noqa: PLC0415
@@ -114,9 +157,7 @@ def _write_report(analysis: Analysis, options: AssessmentOptions, path: Path) ->
     facts = analysis.facts
     chosen = replace(analysis, facts=replace(facts, options=replace(facts.options, assessment=options)))
     bundle = load_bundle(facts.bundle.name) if facts.bundle.name in embedded_bundles() else None
-    if bundle is not None and bundle.spec != facts.bundle:
-        bundle = None  # another version: its calibration cells are others
-    cells, card = (None, "") if bundle is None else (calibration_cells(bundle), bundle.card)
+    card = bundle.card if bundle is not None and bundle.spec == facts.bundle else ""
     with ExitStack() as stack:
         slide = None
         try:
@@ -125,4 +166,4 @@ def _write_report(analysis: Analysis, options: AssessmentOptions, path: Path) ->
             )
         except DeepHemeError as err:
             print_warning(f"The report has no pictures of the slide: {err}")
-        write_slide_report(slide_report(chosen, slide, cells, card), path)
+        write_slide_report(slide_report(chosen, slide, card), path)

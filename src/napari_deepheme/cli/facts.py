@@ -39,6 +39,8 @@ def _of_slide(path: str, mpp: float | None) -> dict[str, object]:
         ],
         "mpp": None if facts.mpp is None else sum(facts.mpp) / 2,
         "mpp_source": facts.mpp_source,
+        "objective": facts.objective,
+        "icc": facts.icc or None,
         "associated": list(facts.associated),
         "warnings": list(facts.warnings),
     }

@@ -19,6 +19,7 @@ from napari_deepheme.errors import DeepHemeError
 from napari_deepheme.jobs import Job, Progress, drain
 
 if TYPE_CHECKING:
+    from napari_deepheme.export.reliability import Reliability
     from napari_deepheme.stats.differential import Differential, DifferentialRow, LineageRow
 
 R = TypeVar("R")
@@ -119,8 +120,8 @@ def print_warning(text: str) -> None:
     ERR.print(f"Warning: {plain(text)}", soft_wrap=True, highlight=False, markup=False, style="yellow")
 
 
-def print_differential(count: Differential, title: str) -> None:
-    """Print a differential by lineage, with its indices and what the model cannot know."""
+def print_differential(count: Differential, title: str, reliability: Reliability | None = None) -> None:
+    """Print a differential by lineage, with its indices and what stands behind it."""
     table = Table(title=Text(plain(title)), caption=f"Rule {count.rule}. {RESEARCH_USE}")
     table.add_column("class")
     for name in ("n", "%", f"{100 * count.options.confidence:g} % interval", "mean entropy"):
@@ -143,6 +144,22 @@ def print_differential(count: Differential, title: str) -> None:
         print_line(f"{index.title} {index.value:.3g}{bounds}{lacking}")
     if count.unknown:
         print_line(f"The model has no class for: {', '.join(c.name.lower() for c in count.unknown)}.")
+    if reliability is not None:
+        _print_reliability(reliability)
+
+
+def _print_reliability(reliability: Reliability) -> None:
+    like_ours = reliability.like_ours
+    p = "" if math.isnan(like_ours.p) else f" (p = {like_ours.p:.2g})"
+    print_line(f"{like_ours.verdict.value.capitalize()}{p}: {like_ours.advice}")
+    if reliability.audit is not None and reliability.audit.shares.refusal:
+        print_line(f"Audit: {reliability.audit.shares.refusal}.")
+    shares = reliability.by_code or {}
+    if shares and reliability.best is not None:
+        parts = (
+            f"{c} {100 * f:.1f} ({100 * low:.1f}–{100 * high:.1f})" for c, (f, low, high) in shares.items()
+        )
+        print_line(f"Corrected by {reliability.best.method}, %: {', '.join(parts)}")
 
 
 def _named(row: DifferentialRow) -> Text:

@@ -80,6 +80,13 @@ def classify(
             help="Stop once this many cells are counted, at the end of a field; 0 classifies every cell."
         ),
     ] = DEFAULTS.target_cells,
+    until: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CLASS:POINTS",
+            help="Count on, beyond the target, until this class is known to ± so many points, such as M6:2.",
+        ),
+    ] = None,
     detection_threshold: DetectionThreshold = ASSESSMENT.detection_threshold,
     match_stain: Annotated[
         bool, typer.Option(help="Show cells to the model in the colours of its training cells.")
@@ -124,6 +131,7 @@ def classify(
     from napari_deepheme.batch.plan import Plan  # noqa: PLC0415
     from napari_deepheme.cli.classifying import classify_all, formats_named  # noqa: PLC0415
     from napari_deepheme.given import read_regions  # noqa: PLC0415
+    from napari_deepheme.stats.planning import stop_rule  # noqa: PLC0415
 
     wanted = formats_named(formats)
     _check_names(slides)
@@ -133,6 +141,7 @@ def classify(
         target_cells=target_cells,
         regions=read_regions(roi) if roi else (),
         detector=detector,
+        until=stop_rule(until, target_cells) if until else None,
         match_stain=match_stain,
         assessment=AssessmentOptions(detection_threshold, match_prior=match_prior),
     )

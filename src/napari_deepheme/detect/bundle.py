@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from napari_deepheme.models.bundle import OpenBundle, Spec, open_bundle
+from napari_deepheme.models.bundle import OpenBundle, open_bundle
+from napari_deepheme.models.spec import Spec
 
 
 class DetectorSpec(Spec):

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.nn.functional import interpolate
 
-from napari_deepheme.models.bundle import Architecture
 from napari_deepheme.models.networks import build_encoder
+from napari_deepheme.models.spec import Architecture
 
 STRIDE = 2
 """Image pixels to a pixel of the heatmap."""

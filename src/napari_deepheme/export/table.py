@@ -12,7 +12,7 @@ from napari_deepheme.analysis.corrections import Corrected, settled
 from napari_deepheme.analysis.result import Analysis
 from napari_deepheme.stats.assessment import Assessment, AssessmentOptions, ReviewReason
 from napari_deepheme.stats.differential import CellFacts, CountOptions, Differential
-from napari_deepheme.taxonomy import Taxonomy
+from napari_deepheme.taxonomy import Taxonomy, known_classes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,6 +45,9 @@ PROBABILITY = "p_"
 MODEL, PERSON = "model", "person"
 """Whose label it is."""
 
+UNNAMED = "added by a person and not named yet"
+"""Why an added cell waits for a person, whatever the model says of it."""
+
 _CHUNK = 50_000
 
 Columns = dict[str, NDArray[np.generic]]
@@ -71,6 +74,13 @@ def table_parts(analysis: Analysis, options: AssessmentOptions | None = None) ->
         yield _part(counting.take(slice(start, start + _CHUNK)), corrected, options)
 
 
+def taxonomy_of(table: pd.DataFrame) -> Taxonomy:
+    """Classes of a table's probability columns, then any a person used beyond them."""
+    codes = [name.removeprefix(PROBABILITY) for name in table.columns if name.startswith(PROBABILITY)]
+    used = dict.fromkeys([*codes, *table["class"], *table["label"]])
+    return known_classes(code for code in used if code)
+
+
 def differential(table: pd.DataFrame, taxonomy: Taxonomy) -> Differential:
     """Differential count of a table of cells, by the labels that count."""
     return Differential.of(table["label"].tolist(), table["entropy"].to_numpy(np.float64), taxonomy)
@@ -83,7 +93,7 @@ def differential_of(
 ) -> Differential:
     """Differential count of an analysis, with what people corrected; without making the whole table.
 
-    Cells that people added and did not name are left out until they are classified.
+    Cells that people added and did not name are left out until they are classified; then the call counts.
     """
     chosen, taxonomy = analysis.counting(options), analysis.taxonomy
     codes = np.array(taxonomy.codes, dtype=object)
@@ -91,13 +101,14 @@ def differential_of(
     probabilities = _padded(chosen.assessed(options).probabilities, len(codes)) if masks else None
     calls, entropy = chosen.called(options)
     labels = codes[calls]
-    kept = ~np.isnan(chosen.raw.members[0, :, 0]) & (chosen.ids > 0)
+    asked = ~np.isnan(chosen.raw.members[0, :, 0])
+    kept = asked & (chosen.ids > 0)
     corrected = settled(analysis.corrections)
     by_person = np.zeros(len(labels), bool)
     for row in np.flatnonzero(np.isin(chosen.ids, list(corrected))) if corrected else ():
         said = corrected[int(chosen.ids[row])]
         labels[row], by_person[row] = said.label or labels[row], bool(said.label)
-        kept[row] = not said.deleted and (kept[row] or by_person[row])
+        kept[row] = not said.deleted and (kept[row] or by_person[row] or (said.added and asked[row]))
     facts = CellFacts(
         probabilities=None if probabilities is None else probabilities[kept],
         by_person=by_person[kept],
@@ -193,17 +204,32 @@ def corrected_table(
         table["label"].to_numpy(object, copy=True),
         table["label_source"].to_numpy(object, copy=True),
     )
+    review, why = (
+        table["needs_review"].to_numpy(bool, copy=True),
+        table["review_reason"].to_numpy(object, copy=True),
+    )
     places = table[["y_px", "x_px", "y_um", "x_um"]].to_numpy(np.float64, copy=True)
     for cell, row in row_of.items():
         said = corrected[cell]
         deleted[row] = said.deleted
-        if said.label or said.added:
-            label[row], source[row] = said.label or label[row], PERSON
+        if said.label:
+            label[row], source[row] = said.label, PERSON
+        elif said.added:
+            source[row], review[row], why[row] = MODEL, True, UNNAMED
         if said.yx is not None:
             places[row, :2] = np.round(said.yx, 2)
             places[row, 2:] = np.round(places[row, :2] * (mpp or (np.nan, np.nan)), 3)
     y_px, x_px, y_um, x_um = places.T
-    moved = table.assign(label=label, label_source=source, y_px=y_px, x_px=x_px, y_um=y_um, x_um=x_um)
+    moved = table.assign(
+        label=label,
+        label_source=source,
+        needs_review=review,
+        review_reason=why,
+        y_px=y_px,
+        x_px=x_px,
+        y_um=y_um,
+        x_um=x_um,
+    )
     # an addition that was undone leaves its row without a correction
     unsaid = (moved["cell_id"] < 0) & ~moved["cell_id"].isin(corrected)
     return moved[~deleted & ~unsaid.to_numpy()].reset_index(drop=True)

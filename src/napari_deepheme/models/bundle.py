@@ -10,34 +10,24 @@ from __future__ import annotations
 import lzma
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
-from typing import Annotated, Generic, Literal, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from typing_extensions import TypedDict  # pydantic asks for it before Python 3.12
+from pydantic import BaseModel, ValidationError
 
 from napari_deepheme.errors import BundleError
 from napari_deepheme.files import read_bounded
+from napari_deepheme.models.spec import Member, SelfTest, Spec
 
 EMBEDDED = Path(__file__).parents[1] / "bundles"
 SPEC_FILE = "bundle.json"
 CARD_FILE = "MODEL_CARD.md"
-
-FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Channels = tuple[float, float, float]
-Positive = Annotated[float, Field(gt=0)]
-Deviations = tuple[Positive, Positive, Positive]
-Width = Annotated[int, Field(ge=1, le=16384)]
-"""Outputs of a layer."""
-Scale = Annotated[float, Field(ge=0.02, le=10)]
-"""µm/px that a network may ask for."""
 
 _TEST_FILE = "self-test.png"
 _MAX_ENTRIES = 1000
@@ -45,102 +35,6 @@ _MAX_SPEC_BYTES = 4 * 2**20
 _MAX_FILE_BYTES = 1024 * 2**20
 """Of one member: half of what a process may take, and five times ImageNet's ResNet-152 in float32."""
 _MAX_TEST_PIXELS = 4 * 10**6
-
-
-class Part(BaseModel):
-    """Something a bundle's description is made of."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class HashedFile(Part):
-    """A file of the bundle, and the hash it must have."""
-
-    file: FileName
-    sha256: Sha256
-
-
-class NetworkOptions(TypedDict, total=False):
-    """What a bundle or a recipe may tell timm beside the name of a network, and nothing else.
-
-    ``timm.create_model`` takes options that open files (``checkpoint_path``) or download them
-    (``pretrained``): a file that someone else made must not reach those.
-    """
-
-    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)  # type: ignore[misc]
-
-    drop_rate: Annotated[float, Field(ge=0, lt=1)]
-    drop_path_rate: Annotated[float, Field(ge=0, lt=1)]
-    global_pool: Literal["avg", "max", "avgmax", "catavgmax"]
-    img_size: Annotated[int, Field(ge=32, le=2048)]
-    output_stride: Literal[8, 16, 32]
-
-
-class Architecture(Part):
-    """A network by the name and the options that timm has for it.
-
-    ``classifier`` (outputs of the network, hidden units) adds two fully connected layers with a ReLU between
-    them, as the first DeepHeme had.
-    """
-
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?$", max_length=100)]
-    kwargs: NetworkOptions = {}
-    classifier: tuple[Width, Width] | None = None
-
-
-class Member(HashedFile):
-    """One network's weights, and the learning-rate cycle they ended."""
-
-    cycle: int
-
-
-class Training(Part):
-    """Where a model comes from and what was measured."""
-
-    data: str
-    licence: str
-    split: str
-    metrics: dict[str, float]
-
-
-class SelfTest(Part):
-    """An image with the numbers the bundle must give for it."""
-
-    image: FileName
-    sha256: Sha256
-    expected: tuple[float, ...]
-
-
-class Parent(Part):
-    """The model that another was adapted from, and the hashes of its members."""
-
-    name: str
-    version: str
-    members: tuple[Sha256, ...]
-
-
-class Spec(Part):
-    """What ``bundle.json`` says of every kind of model; ``parent`` where it was adapted from another."""
-
-    format_version: Literal[1] = 1
-    name: str
-    version: str
-    kind: str
-    architecture: Architecture
-    mpp: Scale
-    mean: Channels
-    std: Deviations
-    members: Annotated[tuple[Member, ...], Field(min_length=1)]
-    training: Training
-    licence: str
-    self_test: SelfTest
-    parent: Parent | None = None
-
-    def hashed(self) -> Iterator[tuple[str, str]]:
-        """Names and hashes of the files it relies on."""
-        yield from ((member.file, member.sha256) for member in self.members)
-        yield self.self_test.image, self.self_test.sha256
-
 
 S_co = TypeVar("S_co", bound=Spec, covariant=True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 from typing import TypeVar
 
 import numpy as np
@@ -51,7 +51,12 @@ class Runner:
         self.batch_px = batch_px
         # cores that share a batch wait for each other, in networks as small as these a seventh of the time
         self._cores = torch.get_num_threads() if self.device.type == "cpu" else 1
-        self._pool = ThreadPoolExecutor(self._cores, "deepheme-core", _one_core)
+        self._pool = _core_threads(self._cores)
+
+    @property
+    def full_px(self) -> int:
+        """Pixels of as many images as keep every core busy."""
+        return max(self.batch_px, 2 * _SHARE_PX * self._cores)
 
     def run(self, images: NDArray[np.uint8], function: Callable[[torch.Tensor], R]) -> list[R]:
         """What a function gives for each batch of images; on the CPU a batch on each core at once.
@@ -84,6 +89,12 @@ class Runner:
     def autocast(self) -> torch.autocast:
         """A context in which networks compute in the chosen precision; arithmetic on pixels stays outside."""
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not torch.float32)
+
+
+@cache
+def _core_threads(n: int) -> ThreadPoolExecutor:
+    """A thread for each core, shared by all networks: more would push each other out of the caches."""
+    return ThreadPoolExecutor(n, "deepheme-core", _one_core)
 
 
 def _one_core() -> None:

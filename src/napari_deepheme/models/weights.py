@@ -10,7 +10,8 @@ from torch import nn
 from torch.nn.utils import fuse_conv_bn_eval
 
 from napari_deepheme.errors import BundleError
-from napari_deepheme.models.bundle import Member, OpenBundle, Spec
+from napari_deepheme.models.bundle import OpenBundle
+from napari_deepheme.models.spec import Member, Spec
 
 
 def fill(network: nn.Module, bundle: OpenBundle[Spec], member: Member) -> None:

@@ -11,26 +11,22 @@ import numpy as np
 
 from napari_deepheme.analysis.corrections import holding
 from napari_deepheme.analysis.result import Analysis
+from napari_deepheme.analysis.sign_off import day, review_status
+from napari_deepheme.export.reliability import calibration_of, reliability_of
 from napari_deepheme.export.table import differential_of
 from napari_deepheme.report.slide import Correction, Crop, GalleryRow, Overview, ReviewState, SlideReport
 from napari_deepheme.slide.reader import Slide
 from napari_deepheme.slide.tiles import crops
-from napari_deepheme.stats.assessment import Assessment, calibrated
-from napari_deepheme.stats.calibration_set import CalibrationSet
+from napari_deepheme.stats.assessment import Assessment
 from napari_deepheme.stats.clustering import FieldVariation, field_variation
-from napari_deepheme.stats.exchangeability import Exchangeability, exchangeability
-from napari_deepheme.stats.quantify import Method, Quantification, QuantifyOptions, quantify
 from napari_deepheme.stats.references import beside, embedded_references, reference_set
-from napari_deepheme.stats.risk import Promise, accepted_accuracy, changed_by_review, promise_in_words
+from napari_deepheme.stats.risk import Promise, accepted_accuracy, changed_by_review
 
 _SHOWN = 6  # cells of each kind in a row of the gallery
 _OVERVIEW_PX = 1400
-_METHODS = (Method.ACC, Method.PACC, Method.EM)
 
 
-def slide_report(
-    analysis: Analysis, slide: Slide | None, calibration: CalibrationSet | None, card: str = ""
-) -> SlideReport:
+def slide_report(analysis: Analysis, slide: Slide | None, card: str = "") -> SlideReport:
     """All that a report tells of an analysis.
 
     Parameters
@@ -38,15 +34,13 @@ def slide_report(
     analysis : Analysis
     slide : Slide, optional
         For the overview and the gallery; left out where the slide is not at hand.
-    calibration : CalibrationSet, optional
-        The calibration cells of the model; without them nothing is promised of this slide.
     card : str
         The model card.
     """
     counting = analysis.counting()
     assessed, count = counting.assessed(), differential_of(analysis)
     taxonomy, facts = analysis.taxonomy, analysis.facts
-    like_ours, corrected = _beside_calibration(counting, calibration)
+    reliability = reliability_of(analysis)
     review = facts.bundle.review
     promise = Promise(review.threshold, review.risk, review.confidence)
     return SlideReport(
@@ -57,12 +51,12 @@ def slide_report(
         review=ReviewState(
             assessed.trained_entropy,
             promise,
-            accepted_accuracy(assessed.trained_entropy, calibration, promise),
-            promise_in_words(promise, like_ours),
+            accepted_accuracy(assessed.trained_entropy, calibration_of(facts), promise),
+            reliability.promise,
             _changed(counting, assessed),
         ),
-        exchangeability=like_ours,
-        corrected=corrected,
+        exchangeability=reliability.like_ours,
+        corrected=reliability.quantified,
         references={
             reference.source: beside(count, reference, taxonomy)
             for reference in map(reference_set, embedded_references())
@@ -75,20 +69,6 @@ def slide_report(
         facts=_tables(analysis),
         card=card,
     )
-
-
-def _beside_calibration(
-    counting: Analysis, calibration: CalibrationSet | None
-) -> tuple[Exchangeability, tuple[Quantification, ...]]:
-    """Whether the cells are like the calibration cells, and shares corrected by these."""
-    model = counting.facts.bundle.calibration
-    probabilities = calibrated(counting.raw, model)
-    counted = np.array([cell_class.counted for cell_class in model.taxonomy.classes])
-    like_ours = exchangeability(probabilities, counting.raw.distance, calibration, counted)
-    if calibration is None or len(counting.taxonomy.codes) != len(model.taxonomy.codes):
-        return like_ours, ()
-    options = QuantifyOptions(model.taxonomy.codes, counted)
-    return like_ours, tuple(quantify(probabilities, calibration, method, options) for method in _METHODS)
 
 
 def _changed(counting: Analysis, assessed: Assessment) -> dict[tuple[str, str], int]:
@@ -157,6 +137,22 @@ def _corrections(analysis: Analysis) -> tuple[Correction, ...]:
     )
 
 
+def _learned(analysis: Analysis) -> dict[str, str]:
+    """Where the model in use comes from, if it learned from the corrections."""
+    learned = analysis.learned
+    if learned is None:
+        return {}
+    origin = f"{learned.cells} labels of this analysis; before, {learned.parent} called the cells"
+    return {"learned from": origin, "taken into use": f"{learned.who}, {day(learned.when)}"}
+
+
+def _review(analysis: Analysis) -> dict[str, str]:
+    """Whether the review is signed off, and by whom."""
+    options = analysis.facts.options.assessment
+    status = review_status(analysis.sign_offs, analysis.corrections, options, analysis.model)
+    return {"sign-off": status.line or "not signed off"}
+
+
 def _tables(analysis: Analysis) -> dict[str, dict[str, str]]:
     """Names and values by heading."""
     facts, options = analysis.facts, analysis.facts.options
@@ -174,7 +170,9 @@ def _tables(analysis: Analysis) -> dict[str, dict[str, str]]:
             "members": str(len(facts.bundle.members)),
             "weights (SHA-256)": ", ".join(member.sha256[:12] for member in facts.bundle.members),
             "detector": facts.detector or "cells were given",
+            **_learned(analysis),
         },
+        "Review": _review(analysis),
         "Options": {
             "target": f"{options.target_cells} cells" if options.target_cells else "every cell",
             "parts of the slide": f"{len(analysis.units)}, {failed[True]} of them unreadable",

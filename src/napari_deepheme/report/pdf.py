@@ -206,7 +206,7 @@ def _indices(report: SlideReport, styles: Mapping[str, ParagraphStyle]) -> list[
         for each in comparisons:
             interval, usual = f"{each.low:.1f}–{each.high:.1f}", f"{each.usual[0]:g}–{each.usual[1]:g}"
             lines.append([each.name, f"{each.value:.1f}", interval, usual])
-        story += [_text("Beside reference values", styles["h2"]), _table(lines)]
+        story += [_text("Beside reference values for bone marrow", styles["h2"]), _table(lines)]
         story.append(_text(f"Sources disagree; no verdict. {source}", styles["small"]))
     return story
 

@@ -70,6 +70,10 @@ class SlideInfo:
         Names for :meth:`Slide.associated_image`.
     warnings : tuple of str
         Sentences worth showing to a person.
+    objective : float or None
+        Magnification of the objective; None when it is not known.
+    icc : str
+        Name of the ICC profile its colours are in, "" if it has none.
     """
 
     path: SlidePath
@@ -81,6 +85,8 @@ class SlideInfo:
     mpp_source: str
     associated: tuple[str, ...]
     warnings: tuple[str, ...]
+    objective: float | None = None
+    icc: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +127,7 @@ def vendor_of(tiff: TiffFile) -> Vendor:
 def aperio_spacing(description: str) -> Spacing:
     """From the ``MPP = `` field of an Aperio image description."""
     found = re.search(r"\bMPP\s*=\s*([0-9.eE+-]+)", description)
-    value = _number(found.group(1)) if found else None
+    value = positive(found.group(1)) if found else None
     return ((value, value), "Aperio MPP tag") if value is not None else (None, MISSING)
 
 
@@ -147,7 +153,7 @@ def leica_spacing(xml: str, shape: tuple[int, int]) -> Spacing:
             continue
         if (pixels.get("sizeY"), pixels.get("sizeX")) != (str(shape[0]), str(shape[1])):
             continue
-        y, x = (_number(view.get(f"size{axis}")) for axis in "YX")
+        y, x = (positive(view.get(f"size{axis}")) for axis in "YX")
         if y is not None and x is not None:
             return (y / 1000 / shape[0], x / 1000 / shape[1]), "Leica SCN view size"
     return None, MISSING
@@ -156,7 +162,7 @@ def leica_spacing(xml: str, shape: tuple[int, int]) -> Spacing:
 def ventana_spacing(xmp: str) -> Spacing:
     """From the ScanRes attribute of Ventana's iScan element."""
     found = re.search(r"""\bScanRes\s*=\s*["']([^"']+)""", xmp)
-    value = _number(found.group(1)) if found else None
+    value = positive(found.group(1)) if found else None
     return ((value, value), "Ventana ScanRes") if value is not None else (None, MISSING)
 
 
@@ -166,7 +172,7 @@ def philips_spacing(xml: str) -> Spacing:
         if element.get("ObjectType") != "PixelDataRepresentation":
             continue
         for attribute in element.findall("Attribute[@Name='DICOM_PIXEL_SPACING']"):
-            values = [_number(text) for text in (attribute.text or "").replace('"', " ").split()]
+            values = [positive(text) for text in (attribute.text or "").replace('"', " ").split()]
             if len(values) == 2 and values[0] is not None and values[1] is not None:
                 return (1000 * values[0], 1000 * values[1]), "Philips DICOM_PIXEL_SPACING"
     return None, MISSING
@@ -175,7 +181,7 @@ def philips_spacing(xml: str) -> Spacing:
 def qptiff_spacing(xml: str) -> Spacing:
     """From PixelSizeMicrons in the scan profile of a PerkinElmer/Akoya QPTIFF."""
     found = re.search(r"<PixelSizeMicrons>\s*([0-9.eE+-]+)", xml)
-    value = _number(found.group(1)) if found else None
+    value = positive(found.group(1)) if found else None
     return ((value, value), "QPTIFF PixelSizeMicrons") if value is not None else (None, MISSING)
 
 
@@ -206,13 +212,18 @@ def _leica(tiff: TiffFile, page: TiffPage) -> Spacing:
     return _first(leica_spacing(tiff.pages.first.description, shape), resolution_spacing(page))
 
 
-def _ventana(tiff: TiffFile, page: TiffPage) -> Spacing:
+def ventana_xmp(tiff: TiffFile, page: TiffPage) -> str:
+    """XMP of the page that tells of the scan, "" if none does."""
     for each in (page, *tiff.pages):
         xmp = each.tags.valueof(700, b"")
         text = xmp.decode("utf-8", "replace") if isinstance(xmp, bytes) else str(xmp)
         if "ScanRes" in text:
-            return ventana_spacing(text)
-    return None, MISSING
+            return text
+    return ""
+
+
+def _ventana(tiff: TiffFile, page: TiffPage) -> Spacing:
+    return ventana_spacing(ventana_xmp(tiff, page))
 
 
 def _philips(tiff: TiffFile, _page: TiffPage) -> Spacing:
@@ -259,13 +270,13 @@ def _elements(xml: str, tag: str) -> Iterator[ElementTree.Element]:
 
 
 def _ome_size(pixels: ElementTree.Element, axis: str) -> float | None:
-    size = _number(pixels.get(f"PhysicalSize{axis}"))
+    size = positive(pixels.get(f"PhysicalSize{axis}"))
     unit = _MICROMETRES.get(pixels.get(f"PhysicalSize{axis}Unit", "µm"))
     return size * unit if size is not None and unit is not None else None
 
 
-def _number(text: str | None) -> float | None:
-    """Read a positive number, or None for anything else a scanner may have written."""
+def positive(text: str | None) -> float | None:
+    """Read a positive number, or None for anything else a scanner may have written (a 0 is unknown)."""
     try:
         value = float((text or "").strip())
     except ValueError:

@@ -20,7 +20,7 @@ from napari_deepheme.slide.jpeg import Decoded, read_jpeg, too_short_for
 from napari_deepheme.slide.jpeg2000 import check_codestream
 from napari_deepheme.slide.metadata import JPEG_DENSITY, MISSING, PNG_DENSITY, Spacing
 from napari_deepheme.slide.planes import ArrayPlane, Pixels, Source
-from napari_deepheme.slide.segments import png_shape
+from napari_deepheme.slide.png import check_png, png_shape
 from napari_deepheme.slide.webp import leftover, webp_shape
 
 MAX_PIXELS = 120 * 10**6
@@ -32,6 +32,7 @@ _MOST_DEFLATED = 1032
 """zlib cannot pack more bytes than these into one."""
 
 _MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
+_PROFILED = {"RGB", "RGBA"}
 _UM_PER_INCH = 25400.0
 _FAULTS = (
     OSError, SyntaxError, ValueError, EOFError, IndexError, RuntimeError, OverflowError, MemoryError,
@@ -65,12 +66,13 @@ def open_picture(path: Path) -> Source:
         data = read_bounded(path, _MAX_FILE_BYTES)
         kind = picture_kind(data[:32])
         decoded = _READERS[kind](path, data)
-        spacing = _spacing(data, kind)
+        spacing, icc = _spacing(data, kind), _icc(data, kind)
     except _FAULTS as err:
         raise SlideError(_damaged(path, kind, str(err) or type(err).__name__)) from err
     if decoded.complaint:
         raise SlideError(_damaged(path, kind, decoded.complaint))
-    return Source(kind, "", (ArrayPlane(decoded.pixels),), spacing, warnings=_doubts(kind, decoded.pixels))
+    warnings = _doubts(kind, decoded.pixels)
+    return Source(kind, "", (ArrayPlane(decoded.pixels),), spacing, warnings=warnings, icc=icc)
 
 
 def _damaged(path: Path, kind: str, why: str) -> str:
@@ -116,6 +118,7 @@ def _png(path: Path, data: bytes) -> Decoded:
     _check_size(path, (height, width))
     if height * width // 8 > len(data) * _MOST_DEFLATED:
         raise ValueError(f"{len(data)} bytes cannot hold the {width} × {height} px of its header")
+    check_png(data)
     return _through_pillow("PNG")(path, data)
 
 
@@ -183,3 +186,13 @@ def _spacing(data: bytes, kind: str) -> Spacing:
         return None, MISSING
     source = PNG_DENSITY if kind == "PNG" else JPEG_DENSITY
     return (_UM_PER_INCH / float(dpi[1]), _UM_PER_INCH / float(dpi[0])), source
+
+
+def _icc(data: bytes, kind: str) -> bytes:
+    if kind not in {"PNG", "JPEG", "WebP"}:
+        return b""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with Image.open(io.BytesIO(data), formats=(kind,)) as image:
+            profile = image.info.get("icc_profile")
+            return profile if isinstance(profile, bytes) and image.mode in _PROFILED else b""

@@ -35,6 +35,9 @@ class Damaged(StrEnum):
     SHOW = "show"
 
 
+_DISPLAY_SIDE, _DISPLAY_LONG_SIDE = 1024, 4096
+
+
 class BlockCache:
     """Least recently used decoded blocks, bounded in bytes, safe to share between threads.
 
@@ -139,6 +142,10 @@ class Source:
         Sentences worth showing to a person.
     close : callable
         Closes the file; may be called twice.
+    objective : float or None
+        Magnification of the objective.
+    icc : bytes
+        ICC profile of the planes' colours, as it stands in the file; empty if there is none.
     """
 
     format: str
@@ -148,6 +155,8 @@ class Source:
     associated: dict[str, Plane] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     close: Callable[[], None] = _nothing
+    objective: float | None = None
+    icc: bytes = b""
 
 
 class ArrayPlane:
@@ -198,6 +207,18 @@ class HalvedPlane:
         top, left = 2 * row * self.block[0], 2 * column * self.block[1]
         bottom, right = min(height, top + 2 * self.block[0]), min(width, left + 2 * self.block[1])
         return halve(self._parent.read(top, left, bottom, right))
+
+
+def with_coarser(
+    planes: tuple[Plane, ...], downsamples: list[tuple[float, float]], cache: BlockCache
+) -> tuple[list[Plane], list[tuple[float, float]]]:
+    """Return the file's planes, then halved ones until the whole slide is small enough to draw."""
+    result, downsamples = list(planes), list(downsamples)
+    while min(result[-1].shape) > _DISPLAY_SIDE or max(result[-1].shape) > _DISPLAY_LONG_SIDE:
+        y, x = downsamples[-1]
+        result.append(HalvedPlane(result[-1], cache, f"halved {len(result)}"))
+        downsamples.append((2 * y, 2 * x))
+    return result, downsamples
 
 
 def _block_shape(parent: Plane, shape: tuple[int, int]) -> tuple[int, int]:

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_deepheme.errors import ScaleError
+from napari_deepheme.slide.icc import in_srgb, profile_name
 from napari_deepheme.slide.location import SlidePath, slide_path
 from napari_deepheme.slide.metadata import MPP_RANGE, Level, SlideInfo, checked_spacing, plausible
-from napari_deepheme.slide.planes import BlockCache, Damaged, HalvedPlane, Pixels, Plane, Source
+from napari_deepheme.slide.planes import BlockCache, Damaged, Pixels, Plane, Source, with_coarser
 from napari_deepheme.slide.resample import resample
 from napari_deepheme.slide.sources import open_source
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 _CHUNK = 512
 _LEVEL_TOLERANCE = 1.01  # real downsamples are 2.0005 where 2 is meant
-_DISPLAY_SIDE, _DISPLAY_LONG_SIDE = 1024, 4096
 
 
 class Slide:
@@ -38,10 +38,20 @@ class Slide:
         What is known without reading pixels.
     """
 
-    def __init__(self, source: Source, info: SlideInfo, cache: BlockCache, given_mpp: float | None) -> None:
+    def __init__(
+        self,
+        source: Source,
+        info: SlideInfo,
+        cache: BlockCache,
+        given_mpp: float | None,
+        *,
+        icc: bool = False,
+    ) -> None:
         self.info = info
-        self._source, self._cache, self._given_mpp = source, cache, given_mpp
-        self._planes, self._downsamples = _with_coarser(source.planes, info, cache)
+        self._source, self._cache, self._given_mpp, self._icc = source, cache, given_mpp, icc
+        self._planes, self._downsamples = with_coarser(
+            source.planes, [level.downsample for level in info.levels], cache
+        )
         self._closer = weakref.finalize(self, source.close)
 
     def __enter__(self) -> Slide:
@@ -58,7 +68,7 @@ class Slide:
         return f"<Slide {self.info.path.name!r} {self.info.format} {height} x {width}, {mpp} um/px>"
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _reopen, (self.info.path, self._given_mpp)
+        return _reopen, (self.info.path, self._given_mpp, self._icc)
 
     def close(self) -> None:
         """Close the file and let its decoded tiles go."""
@@ -230,7 +240,7 @@ class _LevelArray:
         return self._slide.level_pixels(self._level, window)[:: rows.step, :: columns.step, key[2]]
 
 
-def open_slide(path: str | SlidePath, *, mpp: float | None = None) -> Slide:
+def open_slide(path: str | SlidePath, *, mpp: float | None = None, icc: bool = False) -> Slide:
     """Open a whole-slide image or a field of view.
 
     Parameters
@@ -239,6 +249,9 @@ def open_slide(path: str | SlidePath, *, mpp: float | None = None) -> Slide:
         The file; a TIFF on another machine by its URL (``https://``, ``s3://``, ``gs://``).
     mpp : float, optional
         µm per pixel of level 0; replaces what the file says.
+    icc : bool
+        Whether colours are converted to sRGB by the file's ICC profile, for people's eyes. Analyses take
+        them as they are: so did those that the networks learned from.
 
     Raises
     ------
@@ -258,14 +271,15 @@ def open_slide(path: str | SlidePath, *, mpp: float | None = None) -> Slide:
     cache = BlockCache()
     source = open_source(path, cache)
     try:
-        return Slide(source, _info(path, source, mpp), cache, mpp)
+        source = in_srgb(source) if icc else source
+        return Slide(source, _info(path, source, mpp), cache, mpp, icc=icc)
     except BaseException:
         source.close()
         raise
 
 
-def _reopen(path: SlidePath, mpp: float | None) -> Slide:
-    return open_slide(path, mpp=mpp)
+def _reopen(path: SlidePath, mpp: float | None, icc: bool) -> Slide:
+    return open_slide(path, mpp=mpp, icc=icc)
 
 
 def _info(path: SlidePath, source: Source, mpp: float | None) -> SlideInfo:
@@ -286,17 +300,6 @@ def _info(path: SlidePath, source: Source, mpp: float | None) -> SlideInfo:
         mpp_source=spacing[1],
         associated=tuple(source.associated),
         warnings=source.warnings + warnings,
+        objective=source.objective,
+        icc=profile_name(source.icc),
     )
-
-
-def _with_coarser(
-    planes: tuple[Plane, ...], info: SlideInfo, cache: BlockCache
-) -> tuple[list[Plane], list[tuple[float, float]]]:
-    """Return the file's planes, then halved ones until the whole slide is small enough to draw."""
-    result = list(planes)
-    downsamples = [level.downsample for level in info.levels]
-    while min(result[-1].shape) > _DISPLAY_SIDE or max(result[-1].shape) > _DISPLAY_LONG_SIDE:
-        y, x = downsamples[-1]
-        result.append(HalvedPlane(result[-1], cache, f"halved {len(result)}"))
-        downsamples.append((2 * y, 2 * x))
-    return result, downsamples

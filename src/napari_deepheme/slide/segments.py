@@ -14,6 +14,7 @@ from tifffile import TiffPage
 
 from napari_deepheme.slide.jpeg import Decoded, read_jpeg
 from napari_deepheme.slide.jpeg2000 import check_codestream, rgb_from_aperio
+from napari_deepheme.slide.png import check_png, png_shape
 from napari_deepheme.slide.webp import leftover, webp_shape
 
 JPEG = {6, 7, 34892, 33007}
@@ -102,6 +103,7 @@ class SegmentDecoder:
             decoded = self._webp(data, rows, columns)
         else:
             _check_shape("PNG", png_shape(data), rows, columns)
+            check_png(data)
             decoded = Decoded(imagecodecs.png_decode(data))
         pixels = decoded.pixels
         if pixels.dtype != np.uint8:
@@ -138,13 +140,6 @@ class SegmentDecoder:
         _check_shape("WebP", webp_shape(data), rows, columns)
         pixels = imagecodecs.webp_decode(data, hasalpha=self._samples == 4)
         return Decoded(pixels, "bytes are left over after the last row" if leftover(data) else "")
-
-
-def png_shape(data: bytes) -> tuple[int, int]:
-    """Rows and columns that a PNG's header claims."""
-    if data[:8] != b"\x89PNG\r\n\x1a\n" or data[12:16] != b"IHDR":
-        raise ValueError("no PNG header")
-    return int.from_bytes(data[20:24], "big"), int.from_bytes(data[16:20], "big")
 
 
 def _check_shape(kind: str, claimed: tuple[int, int], rows: int, columns: int) -> None:

@@ -18,12 +18,14 @@ from napari_deepheme.slide.file import BytesStream, SlideBytes
 from napari_deepheme.slide.ifds import check_directories
 from napari_deepheme.slide.location import SlidePath
 from napari_deepheme.slide.metadata import Vendor, vendor_of
+from napari_deepheme.slide.objective import objective_of
 from napari_deepheme.slide.ome import check_ome
 from napari_deepheme.slide.planes import BlockCache, Plane, Source
 from napari_deepheme.slide.segments import FAULTS, JPEG, JPEG2000
 from napari_deepheme.slide.tiff_plane import COPY_AGAIN, Files, TiffPlane, short
 
 _RGB, _YCBCR = 2, 6
+_ICC = 34675
 _FAULTS = (*FAULTS, TypeError, AttributeError, AssertionError, SyntaxError)
 """What tifffile raises on damaged files: it promises no narrower kind."""
 
@@ -74,8 +76,22 @@ def _source(tiff: TiffFile, cache: BlockCache, said: list[str], files: Files) ->
     associated: dict[str, Plane] = {}
     for name, one in _named(vendor, [one for one in others if one not in levels]):
         associated[name] = TiffPlane(files, one, cache, name)
-    spacing = vendor.spacing(tiff, main.keyframe)
-    return Source(vendor.format, vendor.vendor, planes, spacing, associated, warnings, files.close)
+    return Source(
+        format=vendor.format,
+        vendor=vendor.vendor,
+        planes=planes,
+        spacing=vendor.spacing(tiff, main.keyframe),
+        associated=associated,
+        warnings=warnings,
+        close=files.close,
+        objective=objective_of(vendor.flag, tiff, main.keyframe),
+        icc=_icc(main.keyframe),
+    )
+
+
+def _icc(page: TiffPage) -> bytes:
+    profile = page.tags.valueof(_ICC, b"")
+    return profile if isinstance(profile, bytes) else b""
 
 
 def _check_planes(path: SlidePath, series: TiffPageSeries) -> tuple[str, ...]:

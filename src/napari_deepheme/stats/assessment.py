@@ -81,6 +81,15 @@ class AssessmentOptions:
                 f"Review threshold: {self.review_threshold:g} is not an entropy; give 0 nats or more."
             )
 
+    def or_kept(self, kept: AssessmentOptions) -> AssessmentOptions:
+        """These, with thresholds that are not given here as a person set them before."""
+        detection, review = self.detection_threshold, self.review_threshold
+        return AssessmentOptions(
+            kept.detection_threshold if detection is None else detection,
+            kept.review_threshold if review is None else review,
+            self.match_prior,
+        )
+
 
 class ReviewReason(IntFlag):
     """Why a person should look at a cell."""

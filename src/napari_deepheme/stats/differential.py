@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_deepheme.errors import OptionError
 from napari_deepheme.stats.counting import (
     CellFacts,
     Counting,
@@ -117,8 +118,17 @@ class Differential:
         return mark(self.n_counted)
 
     def more_cells(self, code: str, half_width: float) -> int:
-        """Cells still to count until the share of a class is known to ± ``half_width`` (a share)."""
-        row = next(row for row in self.rows if row.cell_class.code == code)
+        """Cells still to count until the share of a class is known to ± ``half_width`` (a share).
+
+        Raises
+        ------
+        OptionError
+            The class is not counted.
+        """
+        counted = {row.cell_class.code: row for row in self.rows if row.counted}
+        if code not in counted:
+            raise OptionError(f"{code} is not counted here; counted are {', '.join(sorted(counted))}.")
+        row = counted[code]
         return more_cells(row.count, self.n_counted, half_width, self.options.confidence, row.design_effect)
 
     def table(self) -> pd.DataFrame:

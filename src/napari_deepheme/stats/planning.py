@@ -101,6 +101,21 @@ class StopRule:
             raise OptionError(f"Stop rule: {min(self.least, self.most)} cells; give 0 or more.")
 
 
+def stop_rule(text: str, least: int = 0) -> StopRule:
+    """The rule that ``CLASS:POINTS`` names, such as ``M1:2`` for blasts to ± 2 points.
+
+    Raises
+    ------
+    OptionError
+        The text is of another form, or the points are no precision.
+    """
+    code, _, points = text.partition(":")
+    try:
+        return StopRule(code.strip(), float(points) / 100, least=least)
+    except ValueError as err:
+        raise OptionError(f"{text!r} is no precision; give CLASS:POINTS, such as M1:2, ± 2 points.") from err
+
+
 @dataclass(frozen=True, slots=True)
 class StopDecision:
     """Whether a count may end, at what half-width, and how many more cells it will take if not."""

@@ -1,6 +1,7 @@
 """The analysis file: one SQLite file that keeps an analysis, unit by unit, and what people corrected."""
 
-from napari_deepheme.store.analysis_file import AnalysisFile, open_analysis
+from napari_deepheme.store.analysis_file import AnalysisFile
+from napari_deepheme.store.opening import open_analysis
 from napari_deepheme.store.places import SUFFIX, analyses_of, analysis_folder, continued
 from napari_deepheme.store.signature import signature_of
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import replace
-from typing import Any, TypeVar
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from pydantic import TypeAdapter
 
+from napari_deepheme.analysis.audit_draw import AuditDraw
 from napari_deepheme.analysis.options import AnalysisOptions
 from napari_deepheme.analysis.result import Facts, Notice, SlideCalibration
 from napari_deepheme.cells import Cells, Region
@@ -18,6 +19,9 @@ from napari_deepheme.detect.base import DetectionThresholds
 from napari_deepheme.fields import Field
 from napari_deepheme.slide.metadata import SlideInfo
 from napari_deepheme.stats.assessment import AssessmentOptions
+
+if TYPE_CHECKING:
+    from napari_deepheme.stats.planning import StopRule
 
 T = TypeVar("T")
 
@@ -36,6 +40,7 @@ def encoded(facts: Facts) -> Values:
         "calibration": _json(SlideCalibration, facts.calibration),
         "regions": _regions_json(() if facts.fields else facts.regions),
         "notices": notices_json(facts.notices),
+        "calibration_cells": facts.calibration_cells,
         **encoded_options(facts.options),
     }
 
@@ -44,6 +49,7 @@ def encoded_options(options: AnalysisOptions) -> Values:
     """Of the options alone, which a run that goes on may change."""
     chosen = {
         "target_cells": options.target_cells,
+        "until": None if options.until is None else asdict(options.until),
         "detector": options.detector,
         "match_stain": options.match_stain,
         "assessment": json.loads(_json(AssessmentOptions, options.assessment)),
@@ -54,9 +60,29 @@ def encoded_options(options: AnalysisOptions) -> Values:
     return values
 
 
+def calibration_json(calibration: SlideCalibration) -> str:
+    """The calibration of a slide alone."""
+    return _json(SlideCalibration, calibration)
+
+
+def calibration_from(value: str) -> SlideCalibration:
+    """A calibration again."""
+    return _read(SlideCalibration, value)
+
+
 def notices_json(notices: tuple[Notice, ...]) -> str:
     """Notices as a list."""
     return _json(tuple[Notice, ...], notices)
+
+
+def audit_json(draw: AuditDraw) -> str:
+    """The cells of an audit."""
+    return _json(AuditDraw, draw)
+
+
+def audit_from(value: str | bytes | None) -> AuditDraw | None:
+    """The cells of an audit again; None where none was drawn."""
+    return None if value is None else _read(AuditDraw, value)
 
 
 def decoded(values: Values, fields: tuple[Field, ...], chosen: tuple[Region, ...]) -> Facts:
@@ -68,7 +94,7 @@ def decoded(values: Values, fields: tuple[Field, ...], chosen: tuple[Region, ...
         A value is missing or of another form (pydantic's errors are ValueErrors).
     """
     options = json.loads(values["options"])
-    given = values.get("given_cells")
+    given, calibration = values.get("given_cells"), values.get("calibration_cells")
     return Facts(
         slide=_read(SlideInfo, values["slide"]),
         bundle=BundleSpec.model_validate_json(values["bundle"]),
@@ -76,6 +102,7 @@ def decoded(values: Values, fields: tuple[Field, ...], chosen: tuple[Region, ...
         thresholds=_read(DetectionThresholds, values["thresholds"]),
         options=AnalysisOptions(
             target_cells=options["target_cells"],
+            until=_until(options.get("until")),
             regions=_regions(values["asked_regions"]),
             detector=options["detector"],
             cells=_cells(given) if isinstance(given, bytes) else None,
@@ -86,7 +113,16 @@ def decoded(values: Values, fields: tuple[Field, ...], chosen: tuple[Region, ...
         regions=chosen if fields else _regions(values["regions"]),
         fields=fields,
         notices=_read(tuple[Notice, ...], values["notices"]),
+        calibration_cells=calibration if isinstance(calibration, bytes) else b"",
     )
+
+
+def _until(values: dict[str, Any] | None) -> StopRule | None:
+    if values is None:
+        return None
+    from napari_deepheme.stats.planning import StopRule  # noqa: PLC0415  info answers without scipy
+
+    return StopRule(**values)
 
 
 def with_path(facts: Facts, info: SlideInfo) -> Facts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -77,16 +77,32 @@ def connected(path: Path, *, writable: bool) -> sqlite3.Connection:
     return connection
 
 
-def check_format(connection: sqlite3.Connection, path: Path, *, writable: bool) -> None:
-    """See that it is an analysis file that this version reads; bring an older one up to date if writable.
+def in_this_format(connection: sqlite3.Connection, path: Path, *, writable: bool) -> sqlite3.Connection:
+    """A connection to an analysis in today's format; the one given is closed where it is not the answer.
+
+    An older file is brought up to date if it can be written, else in a copy in memory.
 
     Raises
     ------
     ValueError
-        It is none.
+        It is no analysis file.
     AnalysisFileError
         A newer version wrote it.
     """
+    try:
+        version = _format(connection, path)
+        if version == FORMAT:
+            return connection
+        if not writable:
+            connection = _in_memory(connection)
+        upgrade(connection, version)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _format(connection: sqlite3.Connection, path: Path) -> int:
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if application != APPLICATION_ID:
@@ -96,5 +112,11 @@ def check_format(connection: sqlite3.Connection, path: Path, *, writable: bool) 
             f"{path} was written by a newer version (format {version}, this one reads up to {FORMAT}); "
             "update napari-deepheme."
         )
-    if writable:
-        upgrade(connection, version)
+    return int(version)
+
+
+def _in_memory(connection: sqlite3.Connection) -> sqlite3.Connection:
+    copy = sqlite3.connect(":memory:", check_same_thread=False)
+    with closing(connection):
+        connection.backup(copy)
+    return copy

@@ -12,7 +12,8 @@ from platformdirs import user_data_path
 
 from napari_deepheme.errors import AnalysisFileError, BusyError
 from napari_deepheme.slide.location import SlidePath
-from napari_deepheme.store.analysis_file import AnalysisFile, create_analysis, open_analysis
+from napari_deepheme.store.analysis_file import AnalysisFile
+from napari_deepheme.store.opening import create_analysis, open_analysis
 
 SUFFIX = ".deepheme.db"
 CHOICE_SECONDS = 30.0

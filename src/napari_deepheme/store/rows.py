@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
+from dataclasses import asdict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_deepheme.analysis.corrections import Correction, CorrectionKind, holding
 from napari_deepheme.analysis.result import Facts
+from napari_deepheme.analysis.sign_off import SignOff
 from napari_deepheme.cells import Cells, RawOutputs, Region
 from napari_deepheme.fields import Field, FieldKind
+from napari_deepheme.stats.assessment import AssessmentOptions
 
 _CELL = np.dtype(
     [("id", "i8"), ("region", "i4"), ("y", "f8"), ("x", "f8"), ("diameter", "f4"), ("score", "f4")]
@@ -116,6 +120,29 @@ def added_from(
         for cell in ids.tolist()
     ]
     return ids, cells, RawOutputs.concatenate(outputs)
+
+
+def sign_off_row(signed: SignOff) -> tuple[object, ...]:
+    """A sign-off as a row."""
+    options = json.dumps(asdict(signed.options))
+    return (
+        signed.who,
+        signed.when,
+        signed.settled,
+        signed.to_review,
+        signed.correction,
+        signed.model,
+        options,
+    )
+
+
+def sign_offs_from(connection: sqlite3.Connection) -> tuple[SignOff, ...]:
+    """All sign-offs, oldest first."""
+    rows = connection.execute("SELECT * FROM sign_offs ORDER BY rowid").fetchall()
+    return tuple(
+        SignOff(who, when, settled, to_review, last, model, AssessmentOptions(**json.loads(options)))
+        for who, when, settled, to_review, last, model, options in rows
+    )
 
 
 def correction_row(said: Correction) -> tuple[object, ...]:

@@ -33,7 +33,31 @@ CREATE TABLE corrections (
 ``outputs``: of ``n`` cells with ids from ``first`` on, the probabilities of the members, float16 (m, n, k),
 and the out-of-distribution distances, float32 (n,); a row a unit, for a million rows take seconds to read."""
 
-UPGRADES: tuple[Callable[[sqlite3.Connection], None], ...] = ()
+LEARNING = """
+CREATE TABLE models (
+    number INTEGER PRIMARY KEY, bundle TEXT NOT NULL, folder TEXT NOT NULL, calibration TEXT NOT NULL,
+    cells INTEGER NOT NULL, who TEXT NOT NULL, at TEXT NOT NULL, calibration_cells BLOB NOT NULL
+);
+CREATE TABLE learned_outputs (
+    model INTEGER NOT NULL, first INTEGER NOT NULL, n INTEGER NOT NULL, members BLOB NOT NULL,
+    distance BLOB NOT NULL, UNIQUE (model, first)
+);
+CREATE TABLE sign_offs (
+    who TEXT NOT NULL, at TEXT NOT NULL, settled INTEGER NOT NULL, to_review INTEGER NOT NULL,
+    correction INTEGER NOT NULL, model TEXT NOT NULL, options TEXT NOT NULL
+);
+"""
+"""``models``: those that learned from the corrections, ``calibration`` the slide's for each; which one is in
+use says the key ``model in use`` of ``meta``, and without it the run's own is. ``learned_outputs``: what they
+say of the cells, as ``outputs``. ``sign_offs``: rows that are only ever appended."""
+
+
+def _learning(connection: sqlite3.Connection) -> None:
+    for statement in LEARNING.split(";"):
+        connection.execute(statement)
+
+
+UPGRADES: tuple[Callable[[sqlite3.Connection], None], ...] = (_learning,)
 """The first brings format 1 to format 2, and so on. Each changes the tables and nothing else."""
 
 FORMAT = 1 + len(UPGRADES)
@@ -42,7 +66,8 @@ FORMAT = 1 + len(UPGRADES)
 def create(connection: sqlite3.Connection) -> None:
     """Make the tables of a new file, in one transaction."""
     connection.executescript(
-        f"BEGIN; {TABLES} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}; COMMIT;"
+        f"BEGIN; {TABLES} {LEARNING} PRAGMA application_id = {APPLICATION_ID}; "
+        f"PRAGMA user_version = {FORMAT}; COMMIT;"
     )
 
 
@@ -51,6 +76,7 @@ def upgrade(connection: sqlite3.Connection, version: int) -> None:
     if version == FORMAT:
         return
     with connection:
+        connection.execute("BEGIN IMMEDIATE")  # sqlite3 begins none for CREATE
         for each in UPGRADES[version - 1 :]:
             each(connection)
         connection.execute(f"PRAGMA user_version = {FORMAT}")

@@ -14,7 +14,6 @@ import jinja2
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.torch import load_file
-from torch import nn
 
 from napari_deepheme.classify.bundle import Bundle, BundleSpec, NetworkFacts, OutOfDistribution, load_bundle
 from napari_deepheme.classify.ensemble import Ensemble
@@ -22,6 +21,7 @@ from napari_deepheme.classify.making import (
     WITHIN,
     Calibration,
     Promises,
+    bears_bf16,
     calibrate,
     ood_entry,
     packed,
@@ -31,8 +31,8 @@ from napari_deepheme.classify.making import (
 )
 from napari_deepheme.classify.ood import OodReference
 from napari_deepheme.classify.stain import StainColours, stain_colours
-from napari_deepheme.models.bundle import CARD_FILE, HashedFile, Training, named_members, save_bundle
-from napari_deepheme.models.device import Precision
+from napari_deepheme.models.bundle import CARD_FILE, named_members, save_bundle
+from napari_deepheme.models.spec import HashedFile, Member, SelfTest, Training
 from napari_deepheme.stats.calibration_set import FILE as CALIBRATION_FILE
 from napari_deepheme.stats.calibration_set import CalibrationSet
 from napari_deepheme.stats.evaluation import Evaluation, LabelledPredictions
@@ -44,7 +44,7 @@ from napari_deepheme.train.shares import expecting, slide_prior, training_prior
 from napari_deepheme.train.snapshot import Step, Trained
 from napari_deepheme.train.work import RECORD_FILE, take_place
 
-_STAIN_CELLS, _SAME_CALLS = 256, 0.99
+_STAIN_CELLS = 256
 MOST_LEARNED = 4000
 """Cells learned from whose features are looked at; more would not change what is typical."""
 TRACE_FILE = "learning-rate.csv"
@@ -130,36 +130,10 @@ def make_ensemble(
     evaluation = _evaluated(ensemble, parts.test, taxonomy, measured)
     contents, members = named_members(weights)
     image, self_test = tested(ensemble, measured.calibration.temperature)
-    spec = BundleSpec(
-        name=provenance.name,
-        version=provenance.version,
-        architecture=recipe.architecture,
-        head=recipe.head,
-        input_px=recipe.input_px,
-        mpp=recipe.mpp,
-        mean=recipe.mean,
-        std=recipe.std,
-        views=recipe.magnifications,
-        stain=stain,
-        match_stain=recipe.match_stain,
-        bf16=_bears_bf16(networks, facts, parts.calibration, measured),
-        class_prior=tuple(prior.tolist()),
-        taxonomy=taxonomy,
-        members=members,
-        temperature=measured.calibration.temperature,
-        review=measured.calibration.review,
-        conformal=measured.calibration.conformal,
-        ood=measured.ood,
-        calibration_cells=measured.cells,
-        training=Training(
-            data=provenance.data,
-            licence=provenance.licence,
-            split=provenance.split,
-            metrics=_metrics(evaluation),
-        ),
-        licence=provenance.licence,
-        self_test=self_test,
-    )
+    held = parts.calibration.crops(recipe.input_px)
+    bf16 = bears_bf16(networks, facts, held, measured.calls)
+    made = _Made(members, facts, tuple(prior.tolist()), measured, evaluation, self_test, bf16)
+    spec = _described(made, recipe, taxonomy, provenance)
     contents |= image | measured.files
     contents |= {RECORD_FILE: provenance.record.encode(), TRACE_FILE: _csv(trained.trace)}
     contents[CARD_FILE] = _card(spec, evaluation, provenance, recipe).encode()
@@ -181,6 +155,53 @@ class _Measured:
     files: dict[str, bytes]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Made:
+    """What the description of a bundle says beside its recipe and where it comes from."""
+
+    members: tuple[Member, ...]
+    facts: NetworkFacts
+    prior: tuple[float, ...]
+    measured: _Measured
+    evaluation: Evaluation
+    self_test: SelfTest
+    bf16: bool
+
+
+def _described(made: _Made, recipe: Recipe, taxonomy: Taxonomy, provenance: Provenance) -> BundleSpec:
+    calibration = made.measured.calibration
+    return BundleSpec(
+        name=provenance.name,
+        version=provenance.version,
+        architecture=recipe.architecture,
+        head=recipe.head,
+        input_px=recipe.input_px,
+        mpp=recipe.mpp,
+        mean=recipe.mean,
+        std=recipe.std,
+        views=recipe.magnifications,
+        stain=made.facts.stain,
+        match_stain=recipe.match_stain,
+        bf16=made.bf16,
+        class_prior=made.prior,
+        taxonomy=taxonomy,
+        members=made.members,
+        temperature=calibration.temperature,
+        review=calibration.review,
+        conformal=calibration.conformal,
+        ood=made.measured.ood,
+        calibration_cells=made.measured.cells,
+        training=Training(
+            data=provenance.data,
+            licence=provenance.licence,
+            split=provenance.split,
+            metrics=_metrics(made.evaluation),
+        ),
+        licence=provenance.licence,
+        self_test=made.self_test,
+    )
+
+
 def _measured(ensemble: Ensemble, parts: Parts, taxonomy: Taxonomy, recipe: Recipe) -> _Measured:
     """Calibration, and how far the counted cells held back lie from those learned from."""
     counted = np.array([cell_class.counted for cell_class in taxonomy.classes])
@@ -197,15 +218,6 @@ def _measured(ensemble: Ensemble, parts: Parts, taxonomy: Taxonomy, recipe: Reci
     cells = HashedFile(file=CALIBRATION_FILE, sha256=sha256(content).hexdigest())
     files |= {CALIBRATION_FILE: content}
     return _Measured(members.mean(axis=0).argmax(axis=1), calibration, reference, ood, cells, files)
-
-
-def _bears_bf16(
-    networks: Sequence[nn.Module], facts: NetworkFacts, held: Patches, measured: _Measured
-) -> bool:
-    """Whether calls stay the same in bfloat16."""
-    rough = Ensemble.from_networks(networks, facts, precision=Precision.BF16)
-    members, _ = rough.outputs(held.crops(facts.input_px))
-    return bool((members.mean(axis=0).argmax(axis=1) == measured.calls).mean() >= _SAME_CALLS)
 
 
 def _metrics(evaluation: Evaluation) -> dict[str, float]:

@@ -16,15 +16,8 @@ from PIL import Image
 from napari_deepheme.datasets.fields import FIELD_MPP, MarkedField
 from napari_deepheme.detect.bundle import DetectorBundle, DetectorSpec, load_detector
 from napari_deepheme.detect.heatmap import HeatmapDetector
-from napari_deepheme.models.bundle import (
-    CARD_FILE,
-    Member,
-    SelfTest,
-    Training,
-    named_members,
-    save_bundle,
-    test_image,
-)
+from napari_deepheme.models.bundle import CARD_FILE, named_members, save_bundle, test_image
+from napari_deepheme.models.spec import Member, SelfTest, Training
 from napari_deepheme.stats.detection import DetectionCounts, detection_counts, inside, matches
 from napari_deepheme.train.heatmap import DetectorRecipe
 from napari_deepheme.train.scenes import SceneMaker

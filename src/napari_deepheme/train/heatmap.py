@@ -18,8 +18,8 @@ from napari_deepheme.datasets.fields import MarkedField
 from napari_deepheme.detect.network import HeatmapNetwork
 from napari_deepheme.errors import OptionError
 from napari_deepheme.jobs import Job, Progress
-from napari_deepheme.models.bundle import Architecture, Channels
 from napari_deepheme.models.device import Device, torch_device
+from napari_deepheme.models.spec import Architecture, Channels
 from napari_deepheme.train.recipe import Start
 from napari_deepheme.train.scenes import SceneMaker, Scenes
 from napari_deepheme.train.start import weights_of

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_deepheme.classify.bundle import Head, InputSide, Magnifications
 from napari_deepheme.errors import OptionError
-from napari_deepheme.models.bundle import Architecture, Channels, Deviations, Scale
+from napari_deepheme.models.spec import Architecture, Channels, Deviations, Scale
 from napari_deepheme.train.augment import Amount, Share, ViewOptions
 
 RECIPES = ("deepheme", "preprint", "munich", "small")

@@ -16,7 +16,8 @@ from napari_deepheme.slide.fingerprint import fingerprint
 from napari_deepheme.store import SUFFIX, open_analysis
 from napari_deepheme.ui.docks import open_docks_soon
 from napari_deepheme.ui.fields_layer import fields_layer
-from napari_deepheme.ui.layers import ANALYSIS, LayerData, cells_layer, moved_to, placement
+from napari_deepheme.ui.layer_keys import LayerKey
+from napari_deepheme.ui.layers import LayerData, cells_layer, moved_to, placement
 from napari_deepheme.ui.reader import SUFFIXES, slide_layer
 from napari_deepheme.ui.session import Session
 from napari_deepheme.ui.slides import GIVEN
@@ -68,7 +69,7 @@ def _layers(path: Path) -> list[LayerData]:
             layers.append(fields_layer(analysis.facts.fields, taken, image).as_layer_data_tuple())
     session = Session.of_analysis(analysis, f"{name} cells")
     data, options, kind = cells_layer(session.table, session.origin, session.name, place, session.taxonomy)
-    options["metadata"][ANALYSIS] = str(path.absolute())
+    options["metadata"][LayerKey.ANALYSIS] = str(path.absolute())
     open_docks_soon()
     return [*layers, (data, options, kind)]
 

@@ -8,9 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from napari_deepheme.export.files import is_cells_csv, read_cells_csv
-from napari_deepheme.export.table import PROBABILITY
+from napari_deepheme.export.table import taxonomy_of
 from napari_deepheme.slide.metadata import plausible
-from napari_deepheme.taxonomy import Taxonomy, known_classes
 from napari_deepheme.ui.layers import LayerData, Origin, cells_layer
 
 _SQUARE = 1e-4  # what the rounding of positions can make of square pixels
@@ -47,15 +46,8 @@ def read_layers(path: str | Sequence[str]) -> list[LayerData]:
 
 def _layer(path: Path) -> LayerData:
     table = read_cells_csv(path)
-    origin = Origin(_taxonomy(table), str(path), mpp=_mpp(table))
+    origin = Origin(taxonomy_of(table), str(path), mpp=_mpp(table))
     return cells_layer(table, origin, path.name.removesuffix(path.suffix))
-
-
-def _taxonomy(table: pd.DataFrame) -> Taxonomy:
-    """Classes of the probability columns, then any a person used beyond them."""
-    codes = [name.removeprefix(PROBABILITY) for name in table.columns if name.startswith(PROBABILITY)]
-    used = dict.fromkeys([*codes, *table["class"], *table["label"]])
-    return known_classes(code for code in used if code)
 
 
 def _mpp(table: pd.DataFrame) -> tuple[float, float] | None:

@@ -19,16 +19,19 @@ from napari.utils.notifications import show_warning
 from numpy.typing import NDArray
 
 from napari_deepheme.slide.location import slide_path as located
-from napari_deepheme.store.analysis_file import open_analysis
+from napari_deepheme.store.opening import open_analysis
 from napari_deepheme.ui.appearance import ZoomFollower
+from napari_deepheme.ui.canvas_legend import CanvasLegend
+from napari_deepheme.ui.halo import draw_halo
+from napari_deepheme.ui.layer_keys import LayerKey
 from napari_deepheme.ui.layers import (
-    ANALYSIS,
     cells_layer,
     colour_rows,
     fill_cells,
     is_cells,
     moved_to,
     origin_of,
+    paint_cells,
     placement,
 )
 from napari_deepheme.ui.session import Session
@@ -51,12 +54,16 @@ class CellsView:
         self._labels: NDArray[np.integer] = np.zeros(0, np.int8)  # of the layer in hand, as we left them
         viewer = state.viewer
         self._follower = ZoomFollower(viewer)
+        self._legend = CanvasLegend(state)
+        self._put_back: list[Session] = []
         state.analysis_changed.connect(self._show)
         state.assessment_changed.connect(self._show)
         state.cells_changed.connect(self._update)
         state.filters_changed.connect(self._hide)
-        viewer.layers.events.inserted.connect(self._on_inserted)
-        viewer.layers.events.removed.connect(self._on_removed)
+        state.display_changed.connect(self._paint)
+        # last: napari has drawn a layer that came, and let go of one that went
+        viewer.layers.events.inserted.connect(self._on_inserted, position="last")
+        viewer.layers.events.removed.connect(self._on_removed, position="last")
         viewer.layers.selection.events.active.connect(self._on_active)
         viewer.mouse_move_callbacks.append(self._on_move)
         for layer in list(viewer.layers):
@@ -115,16 +122,20 @@ class CellsView:
             if layer is None:
                 self._make(session)
             else:
-                fill_cells(layer, session.table, session.origin, session.taxonomy)
-                layer.metadata[ANALYSIS] = str(session.file.path) if session.file is not None else None
+                fill_cells(layer, session.table, session.origin, session.taxonomy, self.state.display)
+                layer.metadata[LayerKey.ANALYSIS] = (
+                    str(session.file.path) if session.file is not None else None
+                )
         self._hide()
 
     def _make(self, session: Session) -> None:
         image = self._image_of(session)
         place = placement(image) if image is not None else None
-        data, options, _ = cells_layer(session.table, session.origin, session.name, place, session.taxonomy)
+        data, options, _ = cells_layer(
+            session.table, session.origin, session.name, place, session.taxonomy, self.state.display
+        )
         if session.file is not None:
-            options["metadata"][ANALYSIS] = str(session.file.path)
+            options["metadata"][LayerKey.ANALYSIS] = str(session.file.path)
         self._bind(session, self.state.viewer.add_points(data, **options))
 
     def _image_of(self, session: Session) -> Image | None:
@@ -135,6 +146,7 @@ class CellsView:
     def _bind(self, session: Session, layer: Points) -> None:
         self._layers.append((session, layer))
         layer.events.data.connect(self._on_data)
+        draw_halo(self.state.viewer, layer)
 
     def _update(self, ids: Ids) -> None:
         """Bring the rows of some cells up to date."""
@@ -145,15 +157,24 @@ class CellsView:
             return
         table, there = session.table, layer.features["cell_id"].to_numpy()
         now = table["cell_id"].to_numpy()
-        codes = layer.features["label"].cat.categories
-        rows = session.rows_of(ids)
+        labels, rows = layer.features["label"], session.rows_of(ids)
+        # what napari adds may be of no category, and a cell that is classified has other columns, too
+        plain = not isinstance(labels.dtype, pd.CategoricalDtype) or (np.asarray(ids) < 0).any()
         same = len(there) == len(now) and np.array_equal(there, now)
-        if not same or not set(table["label"].iloc[rows]) <= set(codes):
+        if plain or not same or not set(table["label"].iloc[rows]) <= set(labels.cat.categories):
             self._show()
             return
         with self._own():
-            colour_rows(layer, table, rows)
+            colour_rows(layer, table, rows, session.taxonomy, self.state.display)
         self._hide()
+
+    def _paint(self) -> None:
+        """Give the cells in hand the colours and shapes that are wanted now."""
+        session = self.state.session
+        layer = self.layer_of(session)
+        if session is not None and layer is not None:
+            with self._own():
+                paint_cells(layer, session.table, session.taxonomy, self.state.display)
 
     def _hide(self) -> None:
         session = self.state.session
@@ -216,7 +237,7 @@ class CellsView:
         """Take a layer that a reader made for what it shows: an analysis file, or a table."""
         if not is_cells(layer) or self.session_of(layer) is not None or not isinstance(layer, Points):
             return
-        path = layer.metadata.get(ANALYSIS)
+        path = layer.metadata.get(LayerKey.ANALYSIS)
         for session in self.state.sessions:
             if session.file is not None and str(session.file.path) == path:
                 self.state.open(session)  # it is shown already
@@ -231,8 +252,22 @@ class CellsView:
             return
         self._layers = [(each, one) for each, one in self._layers if one is not layer]
         # of a run under way the cells come back with the next ones
-        if self.state.run is None:
+        if self.state.run is not None:
+            return
+        if self._would_be_lost(session):
+            self._put_back.append(session)
+            self._show()
+            show_warning(
+                f"{session.name} is in memory alone, so its layer was put back. Export what you need "
+                "(Summary); removed once more, it is gone."
+            )
+        else:
             self.state.forget(session)
+
+    def _would_be_lost(self, session: Session) -> bool:
+        """Whether an analysis, or corrections, are nowhere else and nobody was told so yet."""
+        kept_nowhere = session.file is None and (session.analysis is not None or session.corrections)
+        return bool(kept_nowhere) and session is self.state.session and session not in self._put_back
 
     def _on_active(self, event: object) -> None:
         layer = getattr(event, "value", None)
@@ -263,7 +298,7 @@ def _codes(layer: Points) -> NDArray[np.integer]:
 
 
 def _session_of(layer: Points) -> Session:
-    path = layer.metadata.get(ANALYSIS)
+    path = layer.metadata.get(LayerKey.ANALYSIS)
     if path is not None and Path(path).is_file():
         file = open_analysis(path, write=True)
         analysis = moved_to(file.analysis(), located(origin_of(layer).slide))

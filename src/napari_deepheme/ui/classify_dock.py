@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QEvent
+from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QFormLayout, QProgressBar, QSpinBox, QWidget
 
 from napari_deepheme.analysis.options import AnalysisOptions
 from napari_deepheme.errors import DeepHemeError, ScaleError
+from napari_deepheme.ui.added_cells import added_cells_of
 from napari_deepheme.ui.advanced_box import AdvancedBox
 from napari_deepheme.ui.cells_box import CellsBox
 from napari_deepheme.ui.cells_view import view_of
@@ -38,6 +39,7 @@ _TARGET_TIP = (
     "Stop when this many cells that the differential counts are found; 0 classifies all. "
     "ICSH advises 500 for a marrow; more cells narrow the intervals."
 )
+_WARM_MS = 1000  # after the dock came up: it is drawn first
 _SAMPLE_CELLS = 300  # of 400, the lower of ICSH's marks
 _ALL_GIVEN = "Cells of a layer are all classified: choose “find them” to stop at a number."
 _ALL_COUNTS = "“All cells” are those of the whole slide, countable or not."
@@ -67,6 +69,9 @@ class ClassifyDock(QWidget):
         self.progress_line = label()
         self.status = label()
         self._showed_run = self._closes_with_window = False
+        self._warming = QTimer(self)
+        self._warming.setSingleShot(True)
+        self._warming.timeout.connect(self._load_ahead)
         self._lay_out()
         self.slide_box.changed.connect(self._on_slide)
         self.model_box.changed.connect(self._update_controls)
@@ -128,6 +133,13 @@ class ClassifyDock(QWidget):
             target_cells=target, regions=regions, detector=self.cells_box.detector, cells=cells
         )
         return self.advanced_box.applied(options), "\n".join(filter(None, (remark, about_cells, whole)))
+
+    def _load_ahead(self) -> None:
+        """Load the chosen model's networks in the background, so that a run finds them ready."""
+        model = self.model_box.source
+        if model is not None and not self.is_running:
+            options = AnalysisOptions(detector=self.cells_box.detector)
+            self.state.networks.warm(model, self.advanced_box.run_options, options)
 
     def _begin(self, task: Task[Any]) -> None:
         runner = Runner(self.state, task)
@@ -212,8 +224,10 @@ class ClassifyDock(QWidget):
         layout.addWidget(label(RESEARCH_USE))
 
     def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name
-        """Close the files, and end the run, with the window."""
+        """Close the files, and end the run, with the window; load the networks once it is at rest."""
         super().showEvent(event)
+        self._warming.start(_WARM_MS)
+        added_cells_of(self.state).go_live()
         window = self.window()
         if window is not None and window is not self and not self._closes_with_window:
             self._closes_with_window = True

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QTabWidget
 
 from napari_deepheme.ui.classify_dock import ClassifyDock
 from napari_deepheme.ui.review.dock import ReviewDock
+from napari_deepheme.ui.review.order import CellFilter, Show
 from napari_deepheme.ui.state import state_of
 from napari_deepheme.ui.summary_dock import SummaryDock
 
@@ -41,6 +42,7 @@ class AllDocks(QTabWidget):
         self.addTab(self.summary, "&2 Summary")
         self.addTab(self.review, "&3 Review")
         self.summary.review_button.clicked.connect(lambda: self.setCurrentWidget(self.review))
+        self.summary.audit_asked.connect(self._review_audit)
         self.setAccessibleName("DeepHeme")
         self._state = state_of(viewer)
         self._state.counted.connect(self._show_numbers)
@@ -55,6 +57,11 @@ class AllDocks(QTabWidget):
         super().changeEvent(event)
         if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self._release.close()
+
+    def _review_audit(self) -> None:
+        """Show the cells drawn for an audit."""
+        self.setCurrentWidget(self.review)
+        self.review.show_cells(CellFilter(Show.AUDIT))
 
     def _show_numbers(self) -> None:
         """Once a run is over, unless it found nothing."""

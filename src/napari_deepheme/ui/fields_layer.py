@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from napari_deepheme.fields import Field, FieldKind, ranked
 from napari_deepheme.ui.drawn import image_shape
-from napari_deepheme.ui.layers import FIELDS_KEY, placement
+from napari_deepheme.ui.layer_keys import LayerKey
+from napari_deepheme.ui.layers import placement
 from napari_deepheme.ui.slides import fields_on, is_fields, slide_path
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def show_fields(viewer: ViewerModel, image: Image, fields: Sequence[Field], used
         if not has_edits(former):
             viewer.layers.remove(former)
     viewer.layers.insert(viewer.layers.index(image) + 1, layer)
-    layer.metadata[FIELDS_KEY]["name"] = layer.name  # napari made it unique
+    layer.metadata[LayerKey.FIELDS]["name"] = layer.name  # napari made it unique
     still = {each for each in chosen if each in viewer.layers}
     if still:
         viewer.layers.selection = still
@@ -87,17 +88,17 @@ def fields_layer(fields: Sequence[Field], used: Collection[str], image: Image) -
         edge_width=_edge_px(outlines, image_shape(image)),
         opacity=1.0,
         name=f"{image.name} fields",
-        metadata={FIELDS_KEY: {"slide": str(slide_path(image))}},
+        metadata={LayerKey.FIELDS: {"slide": str(slide_path(image))}},
         **placement(image),
     )
     recolour(layer)
-    layer.metadata[FIELDS_KEY] |= {"name": layer.name, "made": _fingerprint(layer)}
+    layer.metadata[LayerKey.FIELDS] |= {"name": layer.name, "made": _fingerprint(layer)}
     return layer
 
 
 def has_edits(layer: Shapes) -> bool:
     """Whether a person renamed an overlay, drew, moved or deleted a field, or changed which are used."""
-    said: Mapping[str, Any] = layer.metadata[FIELDS_KEY]
+    said: Mapping[str, Any] = layer.metadata[LayerKey.FIELDS]
     return bool(layer.name != said["name"] or _fingerprint(layer) != said["made"])
 
 

@@ -9,10 +9,12 @@ from napari.layers import Layer
 from qtpy.QtCore import QEvent, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QComboBox, QSizePolicy
 
+from napari_deepheme.ui.napari_versions import on_renamed
+
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-_EVENTS = ("inserted", "removed", "reordered", "renamed")
+_EVENTS = ("inserted", "removed", "reordered")
 
 
 class LayerCombo(QComboBox):
@@ -60,6 +62,7 @@ class LayerCombo(QComboBox):
         self.currentIndexChanged.connect(self.changed)
         for name in _EVENTS:
             getattr(viewer.layers.events, name).connect(self.refresh)
+        self._end_renaming = on_renamed(viewer.layers, self.refresh)
         self._list_again()
 
     @property
@@ -87,6 +90,7 @@ class LayerCombo(QComboBox):
         """Let go of the viewer."""
         for name in _EVENTS:
             getattr(self._viewer.layers.events, name).disconnect(self.refresh)
+        self._end_renaming()
 
     def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802 - Qt's name
         """Catch up with the layers once the run is over."""

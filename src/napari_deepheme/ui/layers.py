@@ -15,26 +15,19 @@ from napari_deepheme.analysis.result import Analysis
 from napari_deepheme.slide.location import SlidePath
 from napari_deepheme.stats.differential import RULE
 from napari_deepheme.taxonomy import CellClass, Taxonomy
+from napari_deepheme.ui.display import NO_LABEL, ColourBy, Display, cell_colours, cell_symbols, scale_of
+from napari_deepheme.ui.halo import CORRECTED_OUTLINE, OUTLINE
+from napari_deepheme.ui.layer_keys import LayerKey
 
 LayerData = tuple[Any, dict[str, Any], str]
-
-KEY = "deepheme"
-"""Where a cells layer's metadata says what it is."""
-
-FIELDS_KEY = "deepheme_fields"
-"""Where the metadata of an overlay of judged fields says what it is."""
-
-ANALYSIS = "analysis"
-"""Where its metadata names its analysis file."""
 
 CELL_UM = 14.0
 """Diameter of the disc drawn round a cell: a segmented neutrophil with a margin."""
 
 _UNKNOWN_MPP = 0.25  # only for the size of the discs when a slide's µm/px is not known
 _LEAST_PX = 5  # discs stay this large on the screen however far one zooms out
-_NO_LABEL, _NO_COLOUR = "", "#8c8c8c"  # of a cell that a person added and nobody named
-_FILL = 0.25
 _POSITION_STEP = 0.005  # positions in the table are rounded to 0.01 px
+_CORRECTED = ("label", "label_source", "x_px", "y_px", "x_um", "y_um")
 _PLACEMENT = ("scale", "translate", "rotate", "shear", "affine", "units")
 
 
@@ -63,7 +56,7 @@ class Origin:
 
     def metadata(self) -> dict[str, Any]:
         """As plain values for ``layer.metadata``."""
-        return {KEY: asdict(self) | {"rule": RULE}}
+        return {LayerKey.CELLS: asdict(self) | {"rule": RULE}}
 
 
 def moved_to(analysis: Analysis, slide: SlidePath) -> Analysis:
@@ -79,7 +72,7 @@ def matched(stain: bool, prior: bool) -> tuple[str, ...]:
 
 def origin_of(layer: Layer) -> Origin:
     """Read back what :meth:`Origin.metadata` wrote."""
-    said = layer.metadata[KEY]
+    said = layer.metadata[LayerKey.CELLS]
     classes = tuple(CellClass(**each) for each in said["taxonomy"]["classes"])
     taxonomy = Taxonomy(said["taxonomy"]["name"], classes)
     return Origin(taxonomy, said["slide"], said["bundle"], said["mpp"], said["matched"])
@@ -87,7 +80,7 @@ def origin_of(layer: Layer) -> Origin:
 
 def is_cells(layer: Layer) -> bool:
     """Whether a layer holds classified cells of ours."""
-    return isinstance(layer, Points) and KEY in layer.metadata and "label" in layer.features
+    return isinstance(layer, Points) and LayerKey.CELLS in layer.metadata and "label" in layer.features
 
 
 def placement(image: Layer) -> dict[str, Any]:
@@ -101,6 +94,7 @@ def cells_layer(
     name: str,
     place: Mapping[str, Any] | None = None,
     taxonomy: Taxonomy | None = None,
+    display: Display | None = None,
 ) -> LayerData:
     """Describe the points layer of a table of cells.
 
@@ -115,59 +109,78 @@ def cells_layer(
         Where the slide's image lies (:func:`placement`); by default its µm/px says it.
     taxonomy : Taxonomy, optional
         All classes in use; by default the model's.
+    display : Display, optional
+        What colours and shapes say.
 
     Returns
     -------
     tuple
         Positions (n, 2), level-0 pixels (y, x), with the arguments of ``Points``.
     """
-    classes = taxonomy or origin.taxonomy
+    classes, chosen = taxonomy or origin.taxonomy, display or Display()
+    some = len(table) > 0  # napari takes no empty colours
+    rgba = cell_colours(table, classes, chosen.colour_by) if some else "white"
     options: dict[str, Any] = {
         "name": name,
         "features": _with_categories(table, classes),
-        "size": CELL_UM / (origin.mpp or (_UNKNOWN_MPP, _UNKNOWN_MPP))[1],
+        "size": _size_px(origin),
         "canvas_size_limits": (_LEAST_PX, 10_000),
-        "border_width": 0.1,
-        "border_color": "label",
-        "border_color_cycle": colours(classes),
-        "face_color": "label",
-        "face_color_cycle": colours(classes, opacity=_FILL),
-        "symbol": _symbols(table),
+        "border_width": _outlines(table) if some else OUTLINE,
+        "border_color": rgba,
+        "face_color": rgba,
+        "symbol": cell_symbols(table, classes, chosen) if some else "disc",
         "metadata": replace(origin, taxonomy=classes).metadata(),
     }
     return _positions(table), options | dict(place or _placed_by(origin.mpp)), "points"
 
 
-def fill_cells(layer: Points, table: pd.DataFrame, origin: Origin, taxonomy: Taxonomy) -> None:
+def fill_cells(
+    layer: Points, table: pd.DataFrame, origin: Origin, taxonomy: Taxonomy, display: Display
+) -> None:
     """Show other cells in a layer, in place: positions, features, colours and marks."""
-    border = layer.border_width[0] if len(layer.data) else layer.current_border_width
-    size = CELL_UM / (origin.mpp or (_UNKNOWN_MPP, _UNKNOWN_MPP))[1]
-    layer.selected_data = set()  # it may point beyond the end
-    layer.current_size = size
-    layer.data = _positions(table)
-    look = layer.metadata[KEY].get("look")
     layer.metadata.update(replace(origin, taxonomy=taxonomy).metadata())
-    layer.metadata[KEY]["look"] = look
-    fill = _FILL if look is None else look.fill
-    layer.features = _with_categories(table, taxonomy)
-    layer.border_color_cycle, layer.face_color_cycle = colours(taxonomy), colours(taxonomy, fill)
-    if "direct" in (str(layer.border_color_mode), str(layer.face_color_mode)):  # a person painted points
-        layer.border_color = layer.face_color = "label"
-    layer.size, layer.border_width, layer.symbol = size, border, _symbols(table)
+    size, positions = _size_px(origin), _positions(table)
+    same = np.array_equal(layer.data, positions)
+    # each of these would draw all points anew
+    with layer.events.blocker_all():
+        layer.selected_data = set()  # it may point beyond the end
+        layer.current_size = size
+        if not same:
+            layer.data = positions
+        layer.features = _with_categories(table, taxonomy)
+        layer.size, layer.border_width = size, _outlines(table)
+    paint_cells(layer, table, taxonomy, display)
+    if not same:
+        layer.events.data(value=layer.data, action="changed", data_indices=(), vertex_indices=((),))
+    layer.events.features()
 
 
-def colour_rows(layer: Points, table: pd.DataFrame, rows: NDArray[np.intp]) -> None:
-    """Bring some rows of a layer up to date with those of a table of the same cells."""
-    features, by_code = layer.features, colours(origin_of(layer).taxonomy)
-    for name in ("label", "label_source", "x_px", "y_px", "x_um", "y_um"):
-        features.loc[rows, name] = table[name].to_numpy()[rows]
-    # into napari's arrays: setting them as a whole takes a third of a second for 100,000 cells
-    for row, code in zip(rows.tolist(), table["label"].iloc[rows], strict=True):
-        layer.border_color[row, :3] = layer.face_color[row, :3] = by_code[code][:3]
-    layer.data[rows] = table[["y_px", "x_px"]].to_numpy(np.float64)[rows]
+def paint_cells(layer: Points, table: pd.DataFrame, taxonomy: Taxonomy, display: Display) -> None:
+    """Give all cells of a layer their colours and shapes."""
+    with layer.events.blocker_all():
+        if len(table):
+            rgba = cell_colours(table, taxonomy, display.colour_by)
+            layer.border_color, layer.face_color = rgba, rgba.copy()
+            layer.symbol = cell_symbols(table, taxonomy, display)
     layer.refresh()
-    layer.events.border_color()
-    layer.events.face_color()
+
+
+def colour_rows(
+    layer: Points, table: pd.DataFrame, rows: NDArray[np.intp], taxonomy: Taxonomy, display: Display
+) -> None:
+    """Bring some rows of a layer up to date with those of a table of the same cells."""
+    features, some = layer.features, table.iloc[rows]
+    for name in _CORRECTED:
+        features.loc[rows, name] = some[name].to_numpy()
+    by = display.colour_by
+    scale = None if by is ColourBy.CLASS else scale_of(table, by)
+    rgba = cell_colours(some, taxonomy, by, scale)
+    # into napari's arrays: setting them as a whole takes a third of a second for 100,000 cells
+    layer.border_color[rows] = layer.face_color[rows] = rgba
+    layer.symbol[rows] = cell_symbols(some, taxonomy, display)
+    layer.border_width[rows] = _outlines(some)
+    layer.data[rows] = _positions(some)
+    layer.refresh(thumbnail=False, extent=False)
     layer.events.features()
 
 
@@ -190,23 +203,13 @@ def rescale(layer: Points, mpp: tuple[float, float]) -> None:
     """Follow a change of the slide's µm/px: discs, µm columns and what the layer says of itself."""
     layer.features = _with_um(layer.features, mpp)
     layer.size = CELL_UM / mpp[1]
-    layer.metadata[KEY]["mpp"] = mpp
-
-
-def colours(taxonomy: Taxonomy, opacity: float = 1.0) -> dict[str, NDArray[np.float32]]:
-    """RGBA of each class code, 0 to 1."""
-    known = {c.code: c.colour for c in taxonomy.classes} | {_NO_LABEL: _NO_COLOUR}
-    return {code: np.array([*_rgb(colour), opacity], np.float32) for code, colour in known.items()}
+    layer.metadata[LayerKey.CELLS]["mpp"] = mpp
 
 
 def _edited(table: pd.DataFrame) -> pd.Series[bool]:
     """Which labels differ from the model's call and are still said to be the model's."""
     differs = table["label"].astype(str) != table["class"].astype(str)
     return differs & (table["label_source"] == "model")
-
-
-def _rgb(colour: str) -> tuple[float, ...]:
-    return tuple(int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
 
 
 def _placed_by(mpp: tuple[float, float] | None) -> dict[str, Any]:
@@ -219,17 +222,21 @@ def _positions(table: pd.DataFrame) -> NDArray[np.float64]:
     return table[["y_px", "x_px"]].to_numpy(np.float64, copy=True)
 
 
-def _symbols(table: pd.DataFrame) -> NDArray[np.str_] | str:
-    """Squares for cells that need a person, discs for the others."""
-    review = table["needs_review"].to_numpy(bool)
-    return np.where(review, "square", "disc") if len(review) else "disc"
+def _outlines(table: pd.DataFrame) -> NDArray[np.float64]:
+    """Wider where a person corrected the cell."""
+    corrected = (table["label_source"] == "person").to_numpy(bool)
+    return np.where(corrected, CORRECTED_OUTLINE, OUTLINE)
+
+
+def _size_px(origin: Origin) -> float:
+    return CELL_UM / (origin.mpp or (_UNKNOWN_MPP, _UNKNOWN_MPP))[1]
 
 
 def _with_categories(table: pd.DataFrame, taxonomy: Taxonomy) -> pd.DataFrame:
     """``label`` as a category: napari's features table then offers the classes, and no others."""
     codes = list(taxonomy.codes)
-    if (table["label"] == _NO_LABEL).any():
-        codes.append(_NO_LABEL)
+    if (table["label"] == NO_LABEL).any():
+        codes.append(NO_LABEL)
     return table.assign(label=pd.Categorical(table["label"], categories=codes))
 
 

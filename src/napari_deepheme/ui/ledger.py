@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from napari_deepheme.analysis.corrections import Correction, CorrectionKind, holding, redoable
-from napari_deepheme.store.analysis_file import AnalysisFile, person
+from napari_deepheme.store.analysis_file import AnalysisFile
+from napari_deepheme.store.open_file import person
 
 Position = tuple[float, float]
 

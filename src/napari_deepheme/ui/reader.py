@@ -11,11 +11,13 @@ from dask.delayed import delayed
 
 from napari_deepheme.slide import Slide, open_slide
 from napari_deepheme.slide.location import SlidePath, slide_path, whole
+from napari_deepheme.ui.layer_keys import LayerKey
 
 LayerData = tuple[Any, dict[str, Any], str]
 
 SUFFIXES = (
-    ".svs", ".ndpi", ".scn", ".bif", ".qptiff", ".tif", ".tiff", ".btf", ".png", ".jpg", ".jpeg",
+    ".svs", ".ndpi", ".scn", ".bif", ".qptiff", ".tif", ".tiff", ".btf", ".png", ".jpg", ".jpeg", ".jp2",
+    ".webp", ".bmp", ".dcm", ".mrxs", ".vms", ".czi", ".zarr",
 )  # fmt: skip
 
 
@@ -59,9 +61,9 @@ def slide_layer(slide: Slide) -> LayerData:
     several = len(pyramid) > 1
     unit = "um" if info.mpp else "pixel"
     metadata = {
-        "deepheme_slide": whole(info.path),
-        "mpp": info.mpp,
-        "mpp_source": info.mpp_source,
+        LayerKey.SLIDE: whole(info.path),
+        LayerKey.MPP: info.mpp,
+        LayerKey.MPP_SOURCE: info.mpp_source,
         "format": info.format,
         "warnings": list(info.warnings),
         "associated": {name: _later(slide, name) for name in info.associated},

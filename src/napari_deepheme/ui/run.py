@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from napari.layers import Image
 
 from napari_deepheme.analysis.options import AnalysisOptions, RunOptions
-from napari_deepheme.analysis.result import Analysis, CellsReady, Memory, NoticeKind
-from napari_deepheme.analysis.run import analyse, counted_in
+from napari_deepheme.analysis.result import Analysis, CellsReady, NoticeKind
+from napari_deepheme.analysis.run import analyse_with
+from napari_deepheme.analysis.sink import Memory
+from napari_deepheme.analysis.stopping import counted_in
 from napari_deepheme.classify.bundle import Bundle, load_bundle
 from napari_deepheme.errors import AnalysisFileError, SlideError
 from napari_deepheme.fields import Field, judge_fields
@@ -19,6 +21,7 @@ from napari_deepheme.slide import Slide, open_slide
 from napari_deepheme.slide.location import SlidePath
 from napari_deepheme.store import AnalysisFile, analysis_folder, continued, signature_of
 from napari_deepheme.ui.drawn import image_shape
+from napari_deepheme.ui.networks import Networks
 from napari_deepheme.ui.slides import given_mpp, slide_path
 
 
@@ -101,7 +104,9 @@ class Opened(Progress):
     remark: str = ""
 
 
-def classify_job(request: Request, files: Sequence[AnalysisFile] = ()) -> Job[Analysis]:
+def classify_job(
+    request: Request, files: Sequence[AnalysisFile] = (), networks: Networks | None = None
+) -> Job[Analysis]:
     """Open the slide and the model, analyse into a file, and close the slide however it ends.
 
     Parameters
@@ -109,6 +114,8 @@ def classify_job(request: Request, files: Sequence[AnalysisFile] = ()) -> Job[An
     request : Request
     files : sequence of AnalysisFile
         Those open in the window: one of the same signature is gone on with.
+    networks : Networks, optional
+        Those of the window, perhaps loaded already.
 
     Yields
     ------
@@ -123,18 +130,10 @@ def classify_job(request: Request, files: Sequence[AnalysisFile] = ()) -> Job[An
         opened = _place(slide, bundle, request.options, files)
         yield opened
         sink = opened.file if opened.file is not None else Memory()
-        options = _with_thresholds_of(opened.file, request.options)
-        return (yield from analyse(slide, bundle, options, run=request.run, sink=sink))
-
-
-def _with_thresholds_of(file: AnalysisFile | None, options: AnalysisOptions) -> AnalysisOptions:
-    """The options of a run that keeps the thresholds a person moved in its file: the dock asks for none."""
-    facts = file.facts() if file is not None else None
-    if facts is None:
-        return options
-    moved = facts.options.assessment
-    assessment = replace(moved, match_prior=options.assessment.match_prior)
-    return replace(options, assessment=assessment)
+        if opened.file is not None:
+            opened.file.found_at(request.model)
+        engine = (networks or Networks()).engine(bundle, request.run)
+        return (yield from analyse_with(engine, slide, request.options, sink))
 
 
 def _place(slide: Slide, bundle: Bundle, options: AnalysisOptions, files: Sequence[AnalysisFile]) -> Opened:

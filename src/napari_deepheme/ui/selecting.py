@@ -34,6 +34,7 @@ class Selecting:
     filters_changed = Signal()
 
     def __init__(self) -> None:
+        super().__init__()
         self._selection: Ids = _NOTHING
         self._current: int | None = None
         self._filters = Filters()

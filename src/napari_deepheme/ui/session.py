@@ -9,23 +9,24 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from napari_deepheme.analysis.corrections import Correction, CorrectionKind
+from napari_deepheme.analysis.corrections import Correction, CorrectionKind, settled
 from napari_deepheme.analysis.result import Analysis
+from napari_deepheme.errors import OptionError
 from napari_deepheme.export.table import MODEL, PERSON
 from napari_deepheme.slide.location import SlidePath, slide_path
 from napari_deepheme.stats.assessment import AssessmentOptions
 from napari_deepheme.stats.differential import CellFacts, Differential
 from napari_deepheme.store.analysis_file import AnalysisFile
-from napari_deepheme.taxonomy import Taxonomy
+from napari_deepheme.store.open_file import person
+from napari_deepheme.taxonomy import Taxonomy, extended
 from napari_deepheme.ui.layers import Origin
 from napari_deepheme.ui.ledger import Ledger, Position, Saying
+from napari_deepheme.ui.session_models import SessionModels
 from napari_deepheme.ui.sources import AnalysisSource, Ids, Source, TableSource
-
-_MOVED = ("label", "label_source", "x_px", "y_px", "x_um", "y_um")
-"""The columns that a correction of a cell changes."""
+from napari_deepheme.ui.table_rows import appended, renewed, rows_of
 
 
-class Session:
+class Session(SessionModels):
     """The cells of an analysis, or of a table that was read, after corrections and thresholds.
 
     Every action appends to the corrections and brings the rows it concerns up to date; nothing is computed
@@ -66,8 +67,10 @@ class Session:
 
     @property
     def analysis(self) -> Analysis | None:
-        """A snapshot with all corrections; None for a table that was read."""
-        return self._source.snapshot(self.corrections) if isinstance(self._source, AnalysisSource) else None
+        """A snapshot with all corrections and the thresholds in force; None for a table that was read."""
+        if not isinstance(self._source, AnalysisSource):
+            return None
+        return self._source.snapshot(self.corrections, self.options)
 
     @property
     def corrections(self) -> tuple[Correction, ...]:
@@ -87,7 +90,7 @@ class Session:
     @property
     def taxonomy(self) -> Taxonomy:
         """The model's classes, then those that only people used."""
-        return self._source.taxonomy.extended(each.label for each in self.corrections if each.label)
+        return extended(self._source.taxonomy, (each.label for each in self.corrections if each.label))
 
     @property
     def differential(self) -> Differential:
@@ -118,7 +121,7 @@ class Session:
 
     def rows_of(self, ids: Iterable[int]) -> NDArray[np.intp]:
         """Rows of the table with these cells, in the table's order."""
-        return np.flatnonzero(np.isin(self.table["cell_id"].to_numpy(), np.fromiter(ids, np.int64)))
+        return rows_of(self.table, np.fromiter(ids, np.int64))
 
     def label_of(self, cell: int) -> str:
         """Class code that holds for a cell; :class:`KeyError` if it does not count."""
@@ -169,7 +172,7 @@ class Session:
         for part in parts:
             self._source.extend(part)
         rows = self._source.rows(self.corrections, self.options, np.concatenate([each.ids for each in parts]))
-        self._append(rows)
+        self.table = appended(self.table, rows)
         return rows["cell_id"].to_numpy(np.int64)
 
     def assess_by(self, options: AssessmentOptions) -> None:
@@ -178,6 +181,35 @@ class Session:
             self.file.assess_by(options)
         self.options = options
         self.table = self._source.rows(self.corrections, options)
+
+    @property
+    def audit(self) -> tuple[int, ...]:
+        """Ids of the cells drawn for an audit."""
+        analysis = self.analysis
+        return () if analysis is None or analysis.audit is None else analysis.audit.cells
+
+    @property
+    def audit_waiting(self) -> tuple[int, ...]:
+        """Those that nobody settled yet."""
+        drawn, known = self.audit, settled(self.corrections)
+        return tuple(cell for cell in drawn if cell not in known)
+
+    def draw_audit(self, cells: int) -> None:
+        """Draw cells at random for a person to name, and keep which.
+
+        Raises
+        ------
+        OptionError
+            All cells are settled, or it is a table without raw outputs.
+        """
+        from napari_deepheme.analysis.audit import draw_audit  # noqa: PLC0415  scipy, once somebody asks for it
+
+        if not isinstance(self._source, AnalysisSource) or self.analysis is None:
+            raise OptionError(f"{self.name} is a table without raw outputs: it cannot be audited.")
+        draw = draw_audit(self.analysis, cells, who=person())
+        if self.file is not None:
+            self.file.audit(draw)
+        self._source.analysis = replace(self._source.analysis, audit=draw)
 
     def close(self) -> None:
         """Close the file."""
@@ -194,9 +226,13 @@ class Session:
     def renew(self, analysis: Analysis) -> None:
         """Take the analysis as a run left it, with all that was corrected meanwhile."""
         if isinstance(self._source, AnalysisSource):
+            if self.file is not None and self.file.in_use is not None:
+                analysis = self.file.analysis()  # of the run no cell is new: the learned model stays in use
             whole = analysis if self.file is not None else self._source.analysis
-            facts, units = analysis.facts, analysis.units
-            self._source.analysis = replace(whole, facts=facts, units=units, finished=analysis.finished)
+            # the slide may lie elsewhere than the file says
+            facts = replace(analysis.facts, slide=self._source.analysis.facts.slide)
+            units, done = analysis.units, analysis.finished
+            self._source.analysis = replace(whole, facts=facts, units=units, finished=done)
             for each in self.corrections:  # also those that a person added while the run came to its end
                 self._know(each)
             self.table = self._source.rows(self.corrections, self.options)
@@ -220,29 +256,6 @@ class Session:
 
     def _renew(self, ids: Ids) -> None:
         """Bring the rows of these cells up to date; they may come or go."""
-        if not len(ids):
-            return
-        fresh = self._source.rows(self.corrections, self.options, np.unique(ids))
-        rows = self.rows_of(ids)
-        here = self.table["cell_id"].to_numpy()[rows]
-        now = fresh["cell_id"].to_numpy()
-        staying = np.isin(here, now)
-        if staying.any():
-            order = pd.Index(now).get_indexer(here[staying])
-            for name in _MOVED:
-                self.table.loc[rows[staying], name] = fresh[name].to_numpy()[order]
-        if not staying.all():
-            kept = np.ones(len(self.table), bool)
-            kept[rows[~staying]] = False
-            self.table = self.table[kept].reset_index(drop=True)
-        self._append(fresh[~np.isin(now, here)])
-
-    def _append(self, rows: pd.DataFrame) -> None:
-        if len(rows):
-            parts = [self.table, rows] if len(self.table) else [rows]
-            table = pd.concat(parts, ignore_index=True)
-            # found cells first, then those added, each in the order they came: as the analysis has them
-            ids = table["cell_id"].to_numpy(np.int64)
-            order = np.lexsort((np.abs(ids), ids < 0))
-            in_order = np.array_equal(order, np.arange(len(ids)))
-            self.table = table if in_order else table.iloc[order].reset_index(drop=True)
+        if len(ids):
+            fresh = self._source.rows(self.corrections, self.options, np.unique(ids))
+            self.table = renewed(self.table, fresh, ids)

@@ -9,12 +9,12 @@ from napari.layers import Image, Layer, Points, Shapes
 from napari_deepheme.slide.location import RemotePath, SlidePath
 from napari_deepheme.slide.location import slide_path as located
 from napari_deepheme.ui.drawn import image_shape
-from napari_deepheme.ui.layers import FIELDS_KEY, is_cells, origin_of, rescale
+from napari_deepheme.ui.layer_keys import LayerKey
+from napari_deepheme.ui.layers import is_cells, origin_of, rescale
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-_PATH, _MPP, _SOURCE = "deepheme_slide", "mpp", "mpp_source"
 GIVEN = "given by the user"
 """What ``mpp_source`` says where a person stated the µm/px."""
 
@@ -23,7 +23,7 @@ def slide_path(layer: Layer) -> SlidePath | None:
     """File of an RGB image layer that can be classified; None for any other layer."""
     if not isinstance(layer, Image) or not layer.rgb:
         return None
-    path = located(str(layer.metadata.get(_PATH) or layer.source.path or ""))
+    path = located(str(layer.metadata.get(LayerKey.SLIDE) or layer.source.path or ""))
     return path if isinstance(path, RemotePath) or path.is_file() else None
 
 
@@ -34,19 +34,19 @@ def slide_layers(viewer: ViewerModel) -> list[Image]:
 
 def mpp_of(layer: Image) -> tuple[float, float] | None:
     """µm/px (y, x) that the layer was opened with or that a person gave; None when not known."""
-    mpp: tuple[float, float] | None = layer.metadata.get(_MPP)
+    mpp: tuple[float, float] | None = layer.metadata.get(LayerKey.MPP)
     return mpp
 
 
 def lacks_mpp(layer: Image) -> bool:
     """Whether the file is known not to tell its µm/px, and no person did."""
-    return _PATH in layer.metadata and mpp_of(layer) is None
+    return LayerKey.SLIDE in layer.metadata and mpp_of(layer) is None
 
 
 def given_mpp(layer: Image) -> float | None:
     """µm/px that a person gave, which replaces what the file says; else None."""
     mpp = mpp_of(layer)
-    return mpp[0] if mpp and layer.metadata.get(_SOURCE) == GIVEN else None
+    return mpp[0] if mpp and layer.metadata.get(LayerKey.MPP_SOURCE) == GIVEN else None
 
 
 def describe(layer: Image) -> tuple[str, str]:
@@ -67,7 +67,7 @@ def describe(layer: Image) -> tuple[str, str]:
 
 def set_mpp(viewer: ViewerModel, layer: Image, mpp: float) -> None:
     """State a slide's µm/px: its image, cells and fields are drawn at that scale from now on."""
-    layer.metadata.update({_MPP: (mpp, mpp), _SOURCE: GIVEN})
+    layer.metadata.update({LayerKey.MPP: (mpp, mpp), LayerKey.MPP_SOURCE: GIVEN})
     for each in [layer, *cells_on(viewer, layer), *fields_on(viewer, layer)]:
         each.scale = (mpp, mpp)
         each.units = ("um", "um")
@@ -83,15 +83,17 @@ def cells_on(viewer: ViewerModel, layer: Image) -> list[Points]:
 
 def is_fields(layer: Layer | None) -> bool:
     """Whether a layer is an overlay of judged fields."""
-    return isinstance(layer, Shapes) and FIELDS_KEY in layer.metadata and "use" in layer.features
+    return isinstance(layer, Shapes) and LayerKey.FIELDS in layer.metadata and "use" in layer.features
 
 
 def fields_on(viewer: ViewerModel, layer: Image) -> list[Shapes]:
     """Overlays of judged fields of a slide."""
     path = str(slide_path(layer))
-    return [each for each in viewer.layers if is_fields(each) and each.metadata[FIELDS_KEY]["slide"] == path]
+    return [
+        each for each in viewer.layers if is_fields(each) and each.metadata[LayerKey.FIELDS]["slide"] == path
+    ]
 
 
 def _source(layer: Image) -> str:
-    source = str(layer.metadata.get(_SOURCE, ""))
+    source = str(layer.metadata.get(LayerKey.MPP_SOURCE, ""))
     return source if source == GIVEN else f"from the file: {source}" if source else "from the file"

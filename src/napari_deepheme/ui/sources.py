@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from napari_deepheme.analysis.corrections import Corrected, Correction, CorrectionKind, settled
 from napari_deepheme.analysis.result import Analysis
 from napari_deepheme.cells import Cells, RawOutputs
-from napari_deepheme.export.table import PERSON, cells_table, corrected_table
+from napari_deepheme.export.table import MODEL, cells_table, corrected_table
 from napari_deepheme.stats.assessment import AssessmentOptions
 from napari_deepheme.taxonomy import Taxonomy
 from napari_deepheme.ui.layers import Origin, matched
@@ -64,9 +64,8 @@ class AnalysisSource:
     def origin(self, options: AssessmentOptions) -> Origin:
         """Slide, model, µm/px and what was matched."""
         facts = self.analysis.facts
-        model = f"{facts.bundle.name} {facts.bundle.version}"
         what = matched(facts.calibration.stain is not None, options.match_prior and self.has_prior)
-        return Origin(self.taxonomy, str(facts.slide.path), model, facts.slide.mpp, what)
+        return Origin(self.taxonomy, str(facts.slide.path), self.analysis.model, facts.slide.mpp, what)
 
     @property
     def has_prior(self) -> bool:
@@ -85,9 +84,11 @@ class AnalysisSource:
         table = cells_table(replace(analysis, corrections=tuple(corrections)), options)
         return _without_undone(table, corrections)
 
-    def snapshot(self, corrections: Sequence[Correction]) -> Analysis:
-        """The analysis with corrections, and without the cells whose addition was taken back."""
-        analysis = replace(self.analysis, corrections=tuple(corrections))
+    def snapshot(self, corrections: Sequence[Correction], options: AssessmentOptions) -> Analysis:
+        """The analysis with corrections and thresholds, without the cells whose addition was taken back."""
+        facts = self.analysis.facts
+        facts = replace(facts, options=replace(facts.options, assessment=options))
+        analysis = replace(self.analysis, facts=facts, corrections=tuple(corrections))
         gone = np.isin(analysis.ids, list(_taken_back(corrections)))
         return analysis.take(np.flatnonzero(~gone)) if gone.any() else analysis
 
@@ -109,9 +110,24 @@ class AnalysisSource:
             raw=RawOutputs.concatenate([raw, unknown]),
         )
 
+    def know(self, cell: int, raw: RawOutputs) -> None:
+        """Take what the model says of a cell that a person added."""
+        (rows,) = np.nonzero(self.analysis.ids == cell)
+        members, distance = self.analysis.raw.members.copy(), self.analysis.raw.distance.copy()
+        members[:, rows], distance[rows] = raw.members, raw.distance
+        self.analysis = replace(self.analysis, raw=RawOutputs(members, distance))
+
+    def unasked(self) -> Ids:
+        """Ids of the added cells that the model was not asked about."""
+        added = np.flatnonzero(self.analysis.ids < 0)
+        unknown = np.isnan(self.analysis.raw.members[0, added, 0])
+        ids: Ids = self.analysis.ids[added[unknown]]
+        return ids
+
     def extend(self, part: Analysis) -> None:
-        """Append the cells of a unit that was just done."""
+        """Append the cells of a unit that was just done; those that are there already are left out."""
         analysis = self.analysis
+        part = part.take(np.flatnonzero(~np.isin(part.ids, analysis.ids)))
         self.analysis = replace(
             analysis,
             ids=np.concatenate([analysis.ids, part.ids]),
@@ -165,7 +181,7 @@ class TableSource:
             return
         texts = self._table.select_dtypes(include=["object", "string"]).columns
         row: dict[str, object] = {name: "" if name in texts else np.nan for name in self._table.columns}
-        row |= {"cell_id": cell, "needs_review": False, "label_source": PERSON}
+        row |= {"cell_id": cell, "needs_review": True, "label_source": MODEL}
         y, x = yx
         mpp = self._origin.mpp or (np.nan, np.nan)
         row |= {"y_px": y, "x_px": x, "y_um": y * mpp[0], "x_um": x * mpp[1]}

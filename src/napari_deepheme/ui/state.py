@@ -7,7 +7,7 @@ here, and everyone who shows them hears of it.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -15,14 +15,17 @@ import pandas as pd
 from napari.layers import Image
 from psygnal import Signal
 
-from napari_deepheme.analysis.corrections import Correction, CorrectionKind
+from napari_deepheme.analysis.learned import Learned
 from napari_deepheme.analysis.result import Analysis
+from napari_deepheme.cells import RawOutputs
 from napari_deepheme.stats.assessment import AssessmentOptions
 from napari_deepheme.store.analysis_file import AnalysisFile
 from napari_deepheme.taxonomy import Taxonomy
-from napari_deepheme.ui.ledger import Position
+from napari_deepheme.ui.correcting import Correcting
+from napari_deepheme.ui.display import Display
+from napari_deepheme.ui.learning import Learning, with_thresholds
 from napari_deepheme.ui.running import Running
-from napari_deepheme.ui.selecting import Filters, Ids, Selecting, as_ids
+from napari_deepheme.ui.selecting import Filters, Ids
 from napari_deepheme.ui.session import Session
 
 if TYPE_CHECKING:
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Filters", "Ids", "Running", "ViewerState", "state_of"]
 
 
-class ViewerState(Selecting):
+class ViewerState(Correcting, Learning):
     """The state of one viewer; get it by :func:`state_of`.
 
     Signals
@@ -44,24 +47,30 @@ class ViewerState(Selecting):
         The thresholds moved: the table is another, all rows may differ; the analysis is the same.
     cells_changed : ndarray of int64
         Ids of cells whose rows changed, that came or that went.
+    audit_drawn : None
+        Cells were drawn for an audit (:attr:`audit`).
     selection_changed : None
         Other cells are selected, or another is the current one.
     filters_changed : None
+    display_changed : None
+        Colours or shapes are to say something else (:attr:`display`).
     run_changed : None
         A run began, came on or ended.
     counted : None
         A run counted cells to its end.
     said : str
         One line on what a person just did, such as “M3 → M4”.
+    signed : None
+        The review was signed off.
     """
 
     slide_changed = Signal()
     analysis_changed = Signal()
     assessment_changed = Signal()
-    cells_changed = Signal(object)
+    audit_drawn = Signal()
+    display_changed = Signal()
     run_changed = Signal()
     counted = Signal()
-    said = Signal(str)
 
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__()
@@ -70,6 +79,7 @@ class ViewerState(Selecting):
         self._sessions: list[Session] = []
         self._session: Session | None = None
         self._run: Running | None = None
+        self._display = Display()
         self.watched = 0
         """How many docks show how a run goes; with none, what went wrong is said in a message."""
         self.outcome = ""
@@ -96,6 +106,17 @@ class ViewerState(Selecting):
         if layer is not self._slide:
             self._slide = layer
             self.slide_changed.emit()
+
+    @property
+    def display(self) -> Display:
+        """How cells are drawn on the slide."""
+        return self._display
+
+    @display.setter
+    def display(self, display: Display) -> None:
+        if display != self._display:
+            self._display = display
+            self.display_changed.emit()
 
     # the analysis
 
@@ -154,6 +175,7 @@ class ViewerState(Selecting):
     def forget(self, session: Session) -> None:
         """Close an analysis; nothing is lost of one that has a file."""
         if session in self._sessions:
+            self._drop(session)
             self._sessions.remove(session)
             session.close()
         if session is self._session:
@@ -175,43 +197,35 @@ class ViewerState(Selecting):
         if session is self._session:
             self.analysis_changed.emit()
 
-    # what a person does to cells
+    @property
+    def audit(self) -> Sequence[int]:
+        """Ids of the cells drawn for an audit of the analysis in hand; none without one."""
+        return self._session.audit if self._session is not None else ()
 
-    def relabel(self, ids: Iterable[int], code: str) -> None:
-        """Give cells a class."""
-        session = self._in_hand()
-        ids = as_ids(ids)
-        before = session.label_of(int(ids[0])) if len(ids) == 1 else f"{len(ids)} cells"
-        self._changed(session.relabel(ids, code), f"{before} → {code}")
+    @property
+    def audit_waiting(self) -> Sequence[int]:
+        """Those that nobody settled yet."""
+        return self._session.audit_waiting if self._session is not None else ()
 
-    def accept(self, ids: Iterable[int]) -> None:
-        """Settle cells with the class each has."""
-        done = self._in_hand().accept(as_ids(ids))
-        self._changed(done, f"accepted: {self._names(done)}")
+    def draw_audit(self, cells: int) -> None:
+        """Draw cells at random for a person to name; :class:`OptionError` where there are none."""
+        self._in_hand().draw_audit(cells)
+        self.audit_drawn.emit()
 
-    def move(self, cell: int, yx: Position) -> None:
-        """Put a cell elsewhere, level-0 pixels."""
-        self._changed(self._in_hand().move(cell, yx), f"cell {cell} moved")
+    # what models say
 
-    def delete(self, ids: Iterable[int]) -> None:
-        """Say that these are no cells."""
-        done = self._in_hand().delete(as_ids(ids))
+    def classified(self, session: Session, cell: int, raw: RawOutputs) -> None:
+        """Take what the model in use says of a cell that a person added."""
+        session.classified(cell, raw)
+        if session is self._session:
+            self.cells_changed.emit(np.array([cell]))
+
+    def _switched(self, session: Session, learned: Learned | int | None) -> None:
+        session.use(learned)
+        session.assess_by(with_thresholds(session, session.options))
         self._keep_present()
-        self._changed(done, f"no cell: {done[0]}" if len(done) == 1 else f"no cells: {len(done)}")
-
-    def add(self, yx: Position, label: str = "") -> int:
-        """Add a cell that was missed, level-0 pixels; gives its id."""
-        cell = self._in_hand().add(yx, label)
-        self._changed(np.array([cell]), f"cell {cell} added")
-        return cell
-
-    def undo(self) -> bool:
-        """Take back what was said last, as often as one likes; whether there was anything."""
-        return self._took_back(self._in_hand().undo(), "taken back")
-
-    def redo(self) -> bool:
-        """Say again what was taken back last; whether there was anything."""
-        return self._took_back(self._in_hand().redo(), "done again")
+        if session is self._session:
+            self.analysis_changed.emit()
 
     # the run
 
@@ -233,32 +247,10 @@ class ViewerState(Selecting):
         if run is not None:
             run.abandon()
         for session in self._sessions:
+            self._drop(session)
             session.close()
         self._sessions.clear()
         self._session = None
-
-    def _in_hand(self) -> Session:
-        if self._session is None:
-            raise ValueError("There is no analysis in hand; classify cells or open one first.")
-        return self._session
-
-    def _names(self, ids: Ids) -> str:
-        return self._in_hand().label_of(int(ids[0])) if len(ids) == 1 else f"{len(ids)} cells"
-
-    def _changed(self, ids: Ids, line: str) -> None:
-        if len(ids):
-            self.cells_changed.emit(ids)
-            self.said.emit(line)
-
-    def _took_back(self, said: Sequence[Correction], what: str) -> bool:
-        if not said:
-            return False
-        self._keep_present()
-        first = said[0]
-        name = f"{first.kind} {first.label}".strip() if first.kind is not CorrectionKind.UNDO else "undo"
-        line = name if len(said) == 1 else f"{name} of {len(said)} cells"
-        self._changed(as_ids(each.cell for each in said), f"{what}: {line}")
-        return True
 
 
 T = TypeVar("T")

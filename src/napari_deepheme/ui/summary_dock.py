@@ -7,12 +7,13 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
-from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtCore import QEvent, QTimer, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_deepheme.stats.differential import Differential
 from napari_deepheme.ui.cells_view import view_of
 from napari_deepheme.ui.export_menu import ExportMenu
+from napari_deepheme.ui.reliability_box import ReliabilityBox
 from napari_deepheme.ui.session import Session
 from napari_deepheme.ui.summary_rows import index_lines, summary_rows
 from napari_deepheme.ui.summary_table import SummaryTable
@@ -33,7 +34,14 @@ class SummaryDock(QWidget):
     ----------
     viewer : ViewerModel
         The napari viewer it works in.
+
+    Signals
+    -------
+    audit_asked : None
+        A person wants to name the cells of an audit.
     """
+
+    audit_asked = Signal()
 
     def __init__(self, viewer: napari.viewer.ViewerModel) -> None:
         super().__init__()
@@ -51,6 +59,7 @@ class SummaryDock(QWidget):
         self.table.ticked.connect(self._hide_unticked)
         self.table.chosen.connect(self._select_chosen)
         self.indices = tip(label(), "Ratios of the counted classes with their 95 % intervals.")
+        self.reliability = ReliabilityBox(self.state, self.audit_asked.emit)
         self.thresholds = ThresholdBoxes(self.state)
         self.export_menu = ExportMenu(self.state, self._view.take_edits)
         self._lay_out()
@@ -80,6 +89,7 @@ class SummaryDock(QWidget):
 
     def release(self) -> None:
         """Let go of the viewer; once is enough."""
+        self.reliability.release()
         self._release.close()
 
     def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802 - Qt's name
@@ -118,7 +128,9 @@ class SummaryDock(QWidget):
     def _select_for_review(self) -> None:
         session = self.state.session
         if session is not None:
-            self.state.select(session.table["cell_id"].to_numpy(np.int64)[session.to_review()])
+            waiting = session.table[session.to_review()]
+            first = int(waiting["cell_id"].iloc[waiting["entropy"].argmax()]) if len(waiting) else None
+            self.state.select(waiting["cell_id"].to_numpy(np.int64), first)
 
     def _on_focus(self, *_: object) -> None:
         self._view.take_edits()
@@ -132,6 +144,7 @@ class SummaryDock(QWidget):
             state.cells_changed,
             state.filters_changed,
             state.run_changed,
+            state.signed,
         )
         for signal in signals:
             signal.connect(self._later)
@@ -146,7 +159,7 @@ class SummaryDock(QWidget):
     def _lay_out(self) -> None:
         layout = scrolled(self, 400)
         above = (self.header, self.counts, self.review_button, self.notices)
-        below = (self.indices, self.thresholds, self.export_menu, label(_CAVEAT))
+        below = (self.indices, self.reliability, self.thresholds, self.export_menu, label(_CAVEAT))
         for widget in (*above, self.table, *below):
             layout.addWidget(widget)
         layout.addStretch(1)
@@ -166,4 +179,5 @@ def _header(session: Session, differential: Differential) -> list[str]:
         lines.append(f"matched to the slide: {', '.join(origin.matched) or 'nothing'}")
     if session.file is not None:
         lines.append(f"kept in {session.file.path.name}")
+    lines += session.remarks
     return lines

@@ -95,7 +95,7 @@ class ClassifyTask:
     def job(self) -> Job[Analysis]:
         """The classification."""
         files = [each.file for each in self._state.sessions if each.file is not None]
-        return classify_job(self._request, files)
+        return classify_job(self._request, files, self._state.networks)
 
     def keep(self, progress: Progress) -> None:
         """Keep the cells that came with it."""
@@ -117,6 +117,7 @@ class ClassifyTask:
         if waiting and self._session is None:
             self._begin(waiting.pop(0))
         if waiting and self._session is not None:
+            self._leave_learned(self._session)
             self._state.extend(self._session, waiting)
 
     def line(self, progress: Progress) -> str:
@@ -156,6 +157,16 @@ class ClassifyTask:
 
     def _open_already(self, file: AnalysisFile | None) -> Session | None:
         return next((each for each in self._state.sessions if file is not None and each.file is file), None)
+
+    def _leave_learned(self, session: Session) -> None:
+        """Call cells by the run's own model again: a learned one has not seen those that come in."""
+        learned = session.learned
+        if learned is not None and session.file is not None:
+            self._state.renew(session, session.file.so_far())
+            self._remarks.append(
+                f"{learned.parent} calls the cells again, for the learned model has not seen the new ones; "
+                "learn from the corrections again."
+            )
 
     def _begin(self, part: Analysis) -> None:
         """Open the analysis, in the place of the slide's former one if nobody corrected or renamed that."""

@@ -15,6 +15,7 @@ from napari_deepheme.errors import OptionError
 from napari_deepheme.ui.drawn import image_shape, shape_regions, view_region
 from napari_deepheme.ui.fields_box import FieldsBox
 from napari_deepheme.ui.layer_combo import LayerCombo
+from napari_deepheme.ui.napari_versions import camera_of, view_px
 from napari_deepheme.ui.slides import is_fields
 from napari_deepheme.ui.widgets import button, tip
 
@@ -92,9 +93,8 @@ class WhereBox(QWidget):
             height, width = image_shape(image)
             return (Region.box("slide", -0.5, -0.5, height - 0.5, width - 0.5),), ""
         if self.chosen is Where.VIEW:
-            camera, canvas = self._viewer.scene.camera, self._viewer.canvas
-            canvas_px = canvas.viewbox_size(self._viewer.layers)
-            return (view_region(image, camera.center, camera.zoom, canvas_px),), ""
+            camera = camera_of(self._viewer)
+            return (view_region(image, camera.center, camera.zoom, view_px(self._viewer)),), ""
         return self._shape_regions(image)
 
     def count_in(self, layer: Shapes) -> None:

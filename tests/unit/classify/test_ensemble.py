@@ -14,8 +14,9 @@ from napari_deepheme.classify.network import build_network, features_and_logits,
 from napari_deepheme.classify.ood import OodReference
 from napari_deepheme.classify.stain import StainColours
 from napari_deepheme.errors import BundleError, OptionError
-from napari_deepheme.models.bundle import SPEC_FILE, Architecture, save_bundle
+from napari_deepheme.models.bundle import SPEC_FILE, save_bundle
 from napari_deepheme.models.device import Device, Precision
+from napari_deepheme.models.spec import Architecture
 
 HALF = 1e-3
 """What half precision loses of a probability."""

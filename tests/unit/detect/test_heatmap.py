@@ -16,8 +16,9 @@ from napari_deepheme.detect.network import HeatmapNetwork
 from napari_deepheme.detect.stain import StainDetector
 from napari_deepheme.errors import BundleError
 from napari_deepheme.jobs import drain
-from napari_deepheme.models.bundle import EMBEDDED, SPEC_FILE, Architecture, kind_of
+from napari_deepheme.models.bundle import EMBEDDED, SPEC_FILE, kind_of
 from napari_deepheme.models.device import Precision
+from napari_deepheme.models.spec import Architecture
 from napari_deepheme.models.weights import fused
 from napari_deepheme.stats.detection import detection_counts
 

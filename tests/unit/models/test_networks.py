@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from napari_deepheme.errors import BundleError
-from napari_deepheme.models.bundle import Architecture
 from napari_deepheme.models.networks import build_body, build_encoder, timm_import, without_weights
 from napari_deepheme.models.networks.build import BODIES, ENCODERS
+from napari_deepheme.models.spec import Architecture
 from napari_deepheme.models.weights import fused
 
 CLASSES = 7

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import tifffile
+from PIL import Image
 
 SIGMA = 12.0
 SPACING = 160.0
@@ -37,4 +38,19 @@ def write_tiff(path, *levels, **options):
     with tifffile.TiffWriter(path) as writer:
         for number, pixels in enumerate(levels):
             writer.write(pixels, subfiletype=int(number > 0), **options)
+    return path
+
+
+def write_vms(folder, **changed):
+    """A Hamamatsu VMS of one JPEG with a restart marker a row of blocks, and its map."""
+    image = Image.fromarray(texture(480, 512))
+    image.save(folder / "a.jpg", quality=95, subsampling=0, restart_marker_rows=1)
+    image.resize((64, 60)).save(folder / "map.jpg", quality=95, subsampling=0, restart_marker_rows=1)
+    said = {
+        "NoLayers": 1, "NoJpegColumns": 1, "NoJpegRows": 1, "ImageFile": "a.jpg", "MapFile": "map.jpg",
+        "PhysicalWidth": 128_000, "PhysicalHeight": 120_000, "SourceLens": 40,
+    } | changed  # fmt: skip
+    path = folder / "slide.vms"
+    lines = [f"{name}={value}" for name, value in said.items()]
+    path.write_text("\n".join(["[Virtual Microscope Specimen]", *lines, ""]))
     return path

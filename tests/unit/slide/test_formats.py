@@ -9,19 +9,26 @@ from pathlib import Path
 
 import pytest
 import tifffile
-from PIL import Image
+from painted_slides import write_tiff, write_vms
+from painted_zarr import write_zarr
+from PIL import Image, ImageCms
 from test_tiff import FULL, VENDORS
 
 from napari_deepheme.slide import open_slide
 
 DOCS = Path(__file__).parents[3] / "docs" / "formats.md"
 BEGIN, END = "<!-- table: written by tests/unit/slide/test_formats.py -->\n", "<!-- end of table -->\n"
-HEAD = "| format | levels read | µm/px from | label, macro … | tested with |\n|---|---|---|---|---|\n"
+HEAD = (
+    "| format | levels read | µm/px from | objective | label, macro … | ICC profile | tested with |\n"
+    "|---|---|---|---|---|---|---|\n"
+)
 REAL = (
     "real/CMU-1-Small-Region.svs",
     "real/tcga-no-mpp-jpeg2000.svs",
     "real/HE_example.ome.tif",
+    "real/CMU-1-Small-Region-dicom",
 )
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,22 @@ def picture(suffix: str, **options: object) -> Painted:
     return Painted(f"a.{suffix}", write, "Pillow")
 
 
+def profiled(path: Path) -> None:
+    write_tiff(path, FULL, FULL[::2, ::2], iccprofile=SRGB)
+
+
+def zarr(version: str) -> Painted:
+    def write(path: Path) -> None:
+        write_zarr(path, FULL, FULL[::2, ::2], version=version)
+
+    return Painted(f"{version}.zarr", write, f"zarr, version {version}")
+
+
+def vms(path: Path) -> None:
+    path.mkdir()
+    write_vms(path)
+
+
 def imagej(path: Path) -> None:
     tifffile.imwrite(path, FULL, imagej=True, resolution=(4, 4), metadata={"unit": "um"})
 
@@ -47,16 +70,20 @@ def imagej(path: Path) -> None:
 PAINTED = [
     *(Painted("a.tif", write, "tifffile, in this layout") for _, write, _, _ in VENDORS[:-1]),
     Painted("a.tif", imagej, "tifffile"),
-    picture("png", dpi=(101600, 101600)),
-    picture("jpg", dpi=(60000, 60000)),
+    Painted("a.tif", profiled, "tifffile, with a profile"),
+    picture("png", dpi=(101600, 101600), icc_profile=SRGB),
+    picture("jpg", dpi=(60000, 60000), icc_profile=SRGB),
     picture("jp2"),
-    picture("webp"),
+    picture("webp", icc_profile=SRGB),
     picture("bmp"),
+    zarr("0.4"),
+    zarr("0.5"),
+    Painted("vms", vms, "Pillow, in this layout"),
 ]
 
 
 def row(path: Path, by: str) -> str:
-    with open_slide(path) as slide:
+    with open_slide(path / "slide.vms" if (path / "slide.vms").exists() else path) as slide:
         info = slide.info
         for level in range(len(info.levels)):
             slide.level_pixels(level, (0, 0, 16, 16))
@@ -64,7 +91,9 @@ def row(path: Path, by: str) -> str:
             slide.associated_image(name)
         source = "not in the file" if info.mpp is None else info.mpp_source
         names = ", ".join(info.associated) or "none"
-        return f"| {info.format} | {len(info.levels)} | {source} | {names} | {by} |\n"
+        objective = "not in the file" if info.objective is None else f"{info.objective:g}×"
+        icc = info.icc or "none"
+        return f"| {info.format} | {len(info.levels)} | {source} | {objective} | {names} | {icc} | {by} |\n"
 
 
 def documented() -> tuple[str, list[str], str]:
@@ -74,6 +103,7 @@ def documented() -> tuple[str, list[str], str]:
 
 
 def test_the_table_of_formats_is_what_was_measured(tmp_path, shared):
+    pytest.importorskip("openslide", reason="the extra openslide is not installed")
     rows = []
     for number, painted in enumerate(PAINTED):
         path = tmp_path / f"{number}-{painted.name}"

@@ -32,7 +32,8 @@ SCN = (
     '</pixels><view sizeX="80000" sizeY="100000"/></image>'
     '<image name="main"><pixels sizeX="512" sizeY="640">'
     '<dimension sizeX="512" sizeY="640" r="0" ifd="0"/><dimension sizeX="256" sizeY="320" r="1" ifd="1"/>'
-    '</pixels><view sizeX="128000" sizeY="160000"/></image></collection></scn>'
+    '</pixels><view sizeX="128000" sizeY="160000"/><scanSettings><objectiveSettings>'
+    "<objective>40</objective></objectiveSettings></scanSettings></image></collection></scn>"
 )
 
 
@@ -72,7 +73,8 @@ def leica(path):
 
 
 def ventana(path):
-    xmp = (700, "B", len(b"<iScan ScanRes='0.25'/>"), b"<iScan ScanRes='0.25'/>", True)
+    said = b"<iScan Magnification='40' ScanRes='0.25'/>"
+    xmp = (700, "B", len(said), said, True)
     return write_pages(
         path,
         (SMALL, {"description": "Label Image", "tile": None, "extratags": [xmp], "software": "Ventana"}),
@@ -93,7 +95,7 @@ def philips(path):
 
 def qptiff(path):
     root = "PerkinElmer-QPI-ImageDescription"
-    xml = f"<{root}><X><PixelSizeMicrons>0.25</PixelSizeMicrons></X></{root}>"
+    xml = f"<{root}><X><Objective>40x</Objective><PixelSizeMicrons>0.25</PixelSizeMicrons></X></{root}>"
     return write_pages(
         path,
         (FULL, {"description": xml, "software": "PerkinElmer-QPI"}),
@@ -143,6 +145,8 @@ VENDORS = [
     ("TIFF", pages, "TIFF resolution tags", ()),
 ]
 
+MAGNIFIED = ("Aperio SVS", "Hamamatsu NDPI", "Leica SCN", "Ventana BIF", "PerkinElmer QPTIFF")
+
 
 @pytest.mark.parametrize(
     ("name", "write", "source", "associated"), VENDORS, ids=[v[1].__name__ for v in VENDORS]
@@ -157,6 +161,7 @@ def test_every_vendor_opens_with_levels_scale_and_label(tmp_path, name, write, s
         assert info.associated == associated
         assert np.array_equal(slide.pyramid()[0].compute(), FULL)
         assert np.array_equal(slide.pyramid()[1].compute(), HALF)
+        assert info.objective == (40 if name in MAGNIFIED else None)
         for each in associated:
             assert slide.associated_image(each).shape[1:] == (80, 3)
 

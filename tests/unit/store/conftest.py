@@ -15,7 +15,7 @@ from napari_deepheme.detect.base import DetectionThresholds, DetectorCalibration
 from napari_deepheme.fields import Field, FieldKind
 from napari_deepheme.slide import SlideInfo
 from napari_deepheme.slide.metadata import Level
-from napari_deepheme.store.analysis_file import create_analysis
+from napari_deepheme.store.opening import create_analysis
 
 
 @pytest.fixture

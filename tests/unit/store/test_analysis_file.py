@@ -12,14 +12,15 @@ import pytest
 from stored_parts import SIGNATURE, unit
 
 from napari_deepheme.analysis.corrections import CorrectionKind
-from napari_deepheme.analysis.result import Memory, Notice, NoticeKind, UnitResult
+from napari_deepheme.analysis.result import Notice, NoticeKind, UnitResult
+from napari_deepheme.analysis.sink import Memory
 from napari_deepheme.cells import Cells, RawOutputs
 from napari_deepheme.errors import AnalysisFileError
 from napari_deepheme.export.files import read_cells_csv, write_csv
 from napari_deepheme.export.table import cells_table
 from napari_deepheme.stats.assessment import AssessmentOptions
 from napari_deepheme.store import open_analysis
-from napari_deepheme.store.analysis_file import create_analysis
+from napari_deepheme.store.opening import create_analysis
 
 
 def in_memory(facts):
@@ -29,7 +30,7 @@ def in_memory(facts):
         sink.commit(each)
     sink.commit(UnitResult("field 9", Cells.empty(), RawOutputs.empty(2, 11), "a.svs: tile 7 is damaged"))
     sink.finish(facts.notices)
-    return sink.analysis()
+    return sink.so_far()
 
 
 def test_an_analysis_read_from_disk_is_the_one_in_memory(file, facts, path):
@@ -223,6 +224,7 @@ def test_given_cells_and_regions_come_back(path, facts):
 
 
 GOLDEN = Path(__file__).parent / "golden"
+LEARNING = {"format-1": (False, 0), "format-2": (True, 1)}
 
 
 @pytest.mark.parametrize("golden", sorted(GOLDEN.glob("*.deepheme.db")), ids=lambda path: path.name)
@@ -232,6 +234,7 @@ def test_files_of_every_format_are_read_for_ever(golden, tmp_path):
     copy.write_bytes(golden.read_bytes())
     with open_analysis(copy, write=True) as file:
         analysis = file.analysis()
+        assert (analysis.learned is not None, len(analysis.sign_offs)) == LEARNING[golden.name[:8]]
         assert [c.kind.value for c in file.corrections()] == ["label", "add", "delete", "undo"]
         file.undo()
         assert len(file.corrections()) == 5

@@ -16,8 +16,9 @@ from napari_deepheme.detect.heatmap import HeatmapDetector
 from napari_deepheme.detect.network import HeatmapNetwork
 from napari_deepheme.errors import OptionError
 from napari_deepheme.jobs import drain
-from napari_deepheme.models.bundle import CARD_FILE, Architecture
+from napari_deepheme.models.bundle import CARD_FILE
 from napari_deepheme.models.device import Device
+from napari_deepheme.models.spec import Architecture
 from napari_deepheme.stats.detection import DetectionCounts
 from napari_deepheme.train import detector_bundle, heatmap, scenes
 from napari_deepheme.train.detector import DetectorOptions, held_back, train_detector

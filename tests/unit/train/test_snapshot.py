@@ -7,7 +7,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from napari_deepheme.jobs import drain
-from napari_deepheme.models.bundle import Architecture
+from napari_deepheme.models.spec import Architecture
 from napari_deepheme.train import snapshot
 from napari_deepheme.train.recipe import Recipe
 from napari_deepheme.train.snapshot import Batch, Trained, make_optimiser, snapshot_rate, train_snapshots

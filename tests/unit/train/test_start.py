@@ -7,7 +7,7 @@ import torch
 
 from napari_deepheme.classify.network import build_network
 from napari_deepheme.errors import OptionError
-from napari_deepheme.models.bundle import Architecture
+from napari_deepheme.models.spec import Architecture
 from napari_deepheme.train import start
 from napari_deepheme.train.recipe import read_recipe
 

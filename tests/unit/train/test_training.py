@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from napari_deepheme.classify import making
 from napari_deepheme.classify.bundle import Head, load_bundle
 from napari_deepheme.classify.ensemble import Ensemble
 from napari_deepheme.classify.network import build_network
@@ -18,7 +19,7 @@ from napari_deepheme.errors import OptionError
 from napari_deepheme.jobs import drain
 from napari_deepheme.models.device import Precision
 from napari_deepheme.taxonomy import PBC_11, Taxonomy
-from napari_deepheme.train import bundling, training
+from napari_deepheme.train import training
 from napari_deepheme.train.recipe import Recipe, read_recipe
 from napari_deepheme.train.training import TrainOptions, train
 
@@ -116,7 +117,7 @@ def test_a_bundle_whose_calls_bfloat16_changes_says_so(options, monkeypatch):
                 return members, features
             return members[..., ::-1], features
 
-    monkeypatch.setattr(bundling, "Ensemble", Fickle)
+    monkeypatch.setattr(making, "Ensemble", Fickle)
     assert not drain(train(options)).bundle.spec.bf16
 
 

@@ -1,43 +1,40 @@
-"""From near the cell stays visible inside its outline; from afar there are dots to see."""
+"""The outlines of fields stay narrow on the screen."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from napari.layers import Shapes
 
-from napari_deepheme.ui.appearance import ZoomFollower, look_at
-from napari_deepheme.ui.layers import cells_layer, fill_cells
+from napari_deepheme.ui.appearance import ZoomFollower
+from napari_deepheme.ui.layer_keys import LayerKey
+from napari_deepheme.ui.napari_versions import camera_of
 
-
-@pytest.mark.parametrize("disc_px", [0.1, 5, 25])
-def test_dots_from_afar(disc_px):
-    assert look_at(disc_px).fill == 1
-
-
-@pytest.mark.parametrize("disc_px", [26, 60, 500, 5000])
-def test_thin_outlines_from_near(disc_px):
-    look = look_at(disc_px)
-    assert look.fill == 0
-    assert 2 <= look.outline * disc_px <= 5.1
+BOX = np.array([[0, 0], [0, 900], [900, 900], [900, 0]])
 
 
-def test_the_look_changes_rarely():
-    assert len({look_at(px) for px in np.linspace(30, 50)}) == 1
+def width_px(layer, viewer):
+    return layer.edge_width[0] * layer.scale[-1] * camera_of(viewer).zoom
 
 
-def test_zooming_restyles_and_cells_that_come_later_look_alike(table, origin):
+@pytest.mark.parametrize("zoom", [0.01, 0.3, 1, 7, 40])
+def test_outlines_of_fields_keep_their_width_on_the_screen(zoom):
     viewer = ViewerModel()
     follower = ZoomFollower(viewer)
-    data, options, _ = cells_layer(table.iloc[:5], origin, "cells")
-    layer = viewer.add_points(data, **options)
-    viewer.scene.camera.zoom = 0.1
-    assert layer.face_color[:, 3].min() == 1
-    viewer.scene.camera.zoom = 20
-    assert layer.face_color[:, 3].max() == 0
-    fill_cells(layer, table, origin, origin.taxonomy)
-    assert layer.face_color[:, 3].max() == 0
-    assert len(np.unique(layer.border_width)) == 1
+    layer = Shapes([BOX], scale=(0.25, 0.25), edge_width=3, metadata={LayerKey.FIELDS: {}})
+    viewer.add_layer(layer)
+    camera_of(viewer).zoom = zoom
+    assert 2 <= width_px(layer, viewer) <= 4
     follower.stop()
-    viewer.scene.camera.zoom = 0.1
-    assert layer.face_color[:, 3].max() == 0
+    camera_of(viewer).zoom = 100 * zoom
+    assert width_px(layer, viewer) > 100
+
+
+def test_other_shapes_are_left_alone():
+    viewer = ViewerModel()
+    layer = viewer.add_shapes([BOX], edge_width=3)
+    follower = ZoomFollower(viewer)
+    camera_of(viewer).zoom = 40
+    assert layer.edge_width == [3]
+    follower.stop()

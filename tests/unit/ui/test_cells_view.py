@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from napari.utils.notifications import notification_manager
 
 from napari_deepheme.analysis.corrections import CorrectionKind
 from napari_deepheme.ui.cells_view import view_of
-from napari_deepheme.ui.layers import cells_layer, colours, is_cells
+from napari_deepheme.ui.display import ColourBy, Display, class_colours
+from napari_deepheme.ui.layers import cells_layer
 from napari_deepheme.ui.session import Session
 from napari_deepheme.ui.state import state_of
 
@@ -37,7 +39,7 @@ def agrees(layer, state):
     assert layer.features["label"].astype(object).fillna("").tolist() == table["label"].tolist()
     np.testing.assert_allclose(layer.data, table[["y_px", "x_px"]])
     known = table["label"] != ""
-    wanted = [colours(state.taxonomy)[code][:3] for code in table["label"][known]]
+    wanted = [class_colours(state.taxonomy)[code][:3] for code in table["label"][known]]
     np.testing.assert_allclose(layer.border_color[known][:, :3], wanted, atol=1e-6)
     assert len(layer.shown) == len(layer.symbol) == len(layer.size) == len(table)
 
@@ -125,7 +127,25 @@ def test_a_table_that_was_read_is_taken_in_hand_and_can_be_corrected(viewer, sta
     assert state.session.name == "cells"
 
 
-def test_a_layer_that_is_removed_closes_its_analysis(viewer, layer, state):
+def test_the_colours_follow_what_they_are_to_say_and_so_does_a_relabelled_cell(viewer, layer, state):
+    state.display = Display(ColourBy.ENTROPY)
+    least, most = np.argsort(state.table["entropy"].to_numpy())[[0, -1]]
+    assert layer.face_color[most, :3].sum() > layer.face_color[least, :3].sum()
+    before = layer.face_color.copy()
+    state.relabel([int(state.table["cell_id"][0])], other(state, 0))
+    np.testing.assert_array_equal(layer.face_color, before)
+    state.display = Display()
+    agrees(layer, state)
+
+
+def test_an_analysis_in_memory_comes_back_when_its_layer_is_removed_and_goes_the_second_time(
+    viewer, layer, state
+):
+    state.relabel([1], other(state, 0))
     viewer.layers.remove(layer)
+    assert "in memory alone" in notification_manager.records[-1].message
+    again = viewer.layers["cells"]
+    agrees(again, state)
+    viewer.layers.remove(again)
     assert state.session is None
-    assert not any(is_cells(each) for each in viewer.layers)
+    assert not viewer.layers

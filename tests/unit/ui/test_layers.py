@@ -9,6 +9,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Layer
 
 from napari_deepheme.taxonomy import PBC_11
+from napari_deepheme.ui.display import Display
 from napari_deepheme.ui.layers import (
     Origin,
     cells_layer,
@@ -64,7 +65,7 @@ def test_filling_gives_the_layer_made_at_once(table, origin, first, last):
     viewer = ViewerModel()
     viewer.add_layer(filled)
     for part in (table.iloc[10:20], table.iloc[:last]):
-        fill_cells(filled, part.reset_index(drop=True), origin, origin.taxonomy)
+        fill_cells(filled, part.reset_index(drop=True), origin, origin.taxonomy, Display())
     pd.testing.assert_frame_equal(filled.features, whole.features, check_dtype=last > 0)
     for name in ("data", "border_color", "face_color", "symbol", "size", "border_width", "shown"):
         np.testing.assert_array_equal(getattr(filled, name), getattr(whole, name))

@@ -14,7 +14,7 @@ from napari_deepheme.analysis.result import UnitResult
 from napari_deepheme.export import cells_table
 from napari_deepheme.stats.assessment import AssessmentOptions
 from napari_deepheme.store import open_analysis
-from napari_deepheme.store.analysis_file import create_analysis
+from napari_deepheme.store.opening import create_analysis
 from napari_deepheme.ui.session import Session
 from napari_deepheme.ui.state import state_of
 
@@ -183,3 +183,19 @@ def test_what_is_done_is_in_the_file_at_once(analysis, tmp_path):
 
 def _sorted(table):
     return table.sort_values("cell_id")[CORRECTED].reset_index(drop=True)
+
+
+def test_an_audit_is_drawn_kept_and_counted_down(state, analysis, tmp_path):
+    with create_analysis(tmp_path / "a.deepheme.db", {}) as file:
+        file.begin(analysis.facts)
+        state.open(Session.of_analysis(analysis, "case 7 cells", file))
+        heard = []
+        state.audit_drawn.connect(lambda: heard.append(True))
+        state.draw_audit(10)
+        assert heard and set(state.audit_waiting) == set(state.audit) <= set(analysis.ids.tolist())
+        first, *rest = state.audit
+        state.accept([first])
+        assert list(state.audit_waiting) == rest
+        state.undo()
+        assert first in state.audit_waiting
+        assert file.analysis().audit.cells == tuple(state.audit)

@@ -11,11 +11,11 @@ import torch
 from torch import nn
 
 from napari_deepheme.errors import BundleError
-from napari_deepheme.models.bundle import Architecture
 from napari_deepheme.models.networks.efficientnet import EfficientNetLite
 from napari_deepheme.models.networks.regnet import RegNet, RegNetEncoder
 from napari_deepheme.models.networks.resnet import ResNeXt50
 from napari_deepheme.models.networks.timm_import import import_timm
+from napari_deepheme.models.spec import Architecture
 
 BODIES: dict[str, Callable[[int], nn.Module]] = {
     "regnetx_002": partial(RegNet, squeeze=False),

@@ -13,7 +13,7 @@ from napari_deepheme.ui.widgets import tip
 _ANY_CLASS, _ANY_FIELD = "any class", "any field"
 _SHOW_TIPS = (
     "Which cells: to review are those the ensemble is unsure of or that are unlike its training cells, the "
-    "settled ones among them; still to review leaves those out."
+    "settled ones among them; still to review leaves those out. Audit: those drawn at random (Summary)."
 )
 _SORT_TIPS = (
     "Which come first: the most uncertain, the least confident, those the members disagree on, those least "

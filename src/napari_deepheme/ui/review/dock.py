@@ -12,18 +12,13 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_deepheme.errors import DeepHemeError
 from napari_deepheme.slide import open_slide
-from napari_deepheme.taxonomy import CellClass, known_classes
+from napari_deepheme.ui.added_cells import added_cells_of
 from napari_deepheme.ui.review.adding import AddByClick, Position
 from napari_deepheme.ui.review.crops import CropReader
 from napari_deepheme.ui.review.details import cell_lines, votes_of
-from napari_deepheme.ui.review.key_editor import KeyEditor
-from napari_deepheme.ui.review.keys import (
-    ClassKeys,
-    default_keys,
-    offered_classes,
-    read_keys,
-    write_keys,
-)
+from napari_deepheme.ui.review.key_choice import KeyChoice
+from napari_deepheme.ui.review.keys import ClassKeys
+from napari_deepheme.ui.review.learn_box import LearnBox
 from napari_deepheme.ui.review.marker import Marker
 from napari_deepheme.ui.review.order import CellFilter, progress
 from napari_deepheme.ui.review.panel import ReviewPanel
@@ -58,19 +53,19 @@ class ReviewDock(QWidget):
         self._touched: tuple[int, ...] = ()
         self._led_to: int | None = None
         self._live = True
-        self._classes: dict[str, CellClass] = {}
-        self.keys = ClassKeys({})
         self._marker = Marker(viewer)
         self._adding = AddByClick(viewer, lambda: self.state.slide, self._add)
         self._late = QTimer(self)
         self._late.setSingleShot(True)
         self._late.setInterval(_CATCH_UP_MS)
         self._late.timeout.connect(self._catch_up)
-        self.panel = ReviewPanel(self.reviewer, self._class_of, parent=self)
+        self.choice = KeyChoice()
+        self.panel = ReviewPanel(self.reviewer, self.choice.class_of, LearnBox(self.state), parent=self)
         self._connect_panel()
         self._connections = (
             (self.state.analysis_changed, self._on_analysis),
             (self.state.assessment_changed, self._look),
+            (self.state.audit_drawn, self._look),
             (self.state.cells_changed, self._on_cells),
             (self.state.selection_changed, self._on_selection),
             (self.state.said, self._on_said),
@@ -78,6 +73,11 @@ class ReviewDock(QWidget):
         for signal, slot in self._connections:
             signal.connect(slot)
         self._on_analysis()
+
+    @property
+    def keys(self) -> ClassKeys:
+        """The keys in force."""
+        return self.choice.keys
 
     def show_cells(self, wanted: CellFilter) -> None:
         """Show certain cells, such as those of a class, and take the keys."""
@@ -92,6 +92,7 @@ class ReviewDock(QWidget):
         for signal, slot in self._connections:
             signal.disconnect(slot, missing_ok=True)
         self.panel.gallery.set_reader(None)
+        self.panel.learn_box.release()
 
     def event(self, event: QEvent | None) -> bool:
         """Keep napari's own shortcuts away from the keys that mean something here."""
@@ -122,9 +123,10 @@ class ReviewDock(QWidget):
             super().keyReleaseEvent(event)
 
     def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802
-        """Go to the cell one is at."""
+        """Go to the cell one is at; from now on added cells are classified."""
         super().showEvent(event)
         if self._live:
+            added_cells_of(self.state).go_live()
             self._show_place()
 
     def hideEvent(self, event: QHideEvent | None) -> None:  # noqa: N802
@@ -194,21 +196,12 @@ class ReviewDock(QWidget):
     def _drop(self, cells: tuple[int, ...], code: str) -> None:
         self._do(lambda: self.reviewer.move_to_class(cells, code))
 
-    def _edit_keys(self) -> None:
-        editor = KeyEditor(tuple(self._classes.values()), self.keys, self)
-        if editor.exec() and self._session is not None:
-            self._take_keys(editor.keys)
-            try:
-                write_keys(self._session.taxonomy.name, editor.keys)
-            except DeepHemeError as err:
-                show_error(str(err))
-
     def _on_analysis(self) -> None:
         session = self.state.session
         if session is not self._session:
             self._session = session
             self.panel.gallery.set_reader(self._reader(session) if session is not None else None)
-            self._take_keys(self._kept_keys())
+            self.choice.follow(self.state.taxonomy)
         self._look()
 
     def _on_cells(self, ids: Iterable[int]) -> None:
@@ -242,10 +235,10 @@ class ReviewDock(QWidget):
         self.panel.enable(there)
         self.panel.gallery.refresh()
         counts = progress(table) if there else {}
-        order = list(dict.fromkeys((*self._classes, *counts)))
-        self.panel.legend.show_progress(counts, self._class_of, order)
+        order = list(dict.fromkeys((*self.choice.classes, *counts)))
+        self.panel.legend.show_progress(counts, self.choice.class_of, order)
         self.panel.filters.offer(
-            [(f"{code} · {self._class_of(code).name}", code) for code in order if code in counts],
+            [(f"{code} · {self.choice.class_of(code).name}", code) for code in order if code in counts],
             sorted({*table["region"].unique()} - {""}) if there else [],
         )
         changed = f"changed {reviewer.n_settled} of {len(reviewer)} · {reviewer.n_waiting} to review"
@@ -271,31 +264,11 @@ class ReviewDock(QWidget):
             self.state.select(self.reviewer.selected, cell)
             self._telling = False
 
-    def _class_of(self, code: str) -> CellClass:
-        return self._classes.get(code) or known_classes([code]).classes[0]
-
     def _reader(self, session: Session) -> CropReader:
         analysis, own, path = session.analysis, session.origin.mpp, session.slide
         wanted = analysis.facts.bundle.mpp if analysis is not None else _TABLE_MPP
         downsample = (wanted / own[0], wanted / own[1]) if own is not None else (1.0, 1.0)
         return CropReader(lambda: open_slide(path), downsample, self.panel.gallery.announce)
-
-    def _kept_keys(self) -> ClassKeys | None:
-        try:
-            return read_keys(self._session.taxonomy.name) if self._session is not None else None
-        except DeepHemeError as err:
-            show_error(str(err))
-            return None
-
-    def _take_keys(self, keys: ClassKeys | None) -> None:
-        """Put keys in force, the default ones for want of others, and show them with their classes."""
-        taxonomy = self.state.taxonomy
-        offered = offered_classes(taxonomy) if taxonomy is not None else ()
-        self.keys = default_keys(offered) if keys is None else keys
-        self._classes = {each.code: each for each in offered}
-        more = [code for code in self.keys.codes.values() if code not in self._classes]
-        self._classes |= {each.code: each for each in known_classes(more).classes}
-        self.panel.show_keys(list(self._classes.values()), self.keys)
 
     def _connect_panel(self) -> None:
         panel = self.panel
@@ -308,5 +281,6 @@ class ReviewDock(QWidget):
         panel.gallery.chosen.connect(lambda _cell: self._show_place())
         panel.gallery.dropped.connect(self._drop)
         panel.key_panel.pressed.connect(self.label)
-        panel.keys_button.clicked.connect(self._edit_keys)
+        self.choice.changed.connect(lambda: panel.show_keys([*self.choice.classes.values()], self.keys))
+        panel.keys_button.clicked.connect(lambda: self.choice.edit(self))
         panel.add_button.toggled.connect(self._adding.switch)

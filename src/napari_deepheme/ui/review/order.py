@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -30,6 +31,8 @@ class Show(StrEnum):
     REVIEWED = "reviewed"
     """A person gave or confirmed their class."""
     ADDED = "added"
+    AUDIT = "audit"
+    """Those drawn at random for an audit."""
     ALL = "all"
 
 
@@ -82,9 +85,15 @@ def waiting_rows(table: pd.DataFrame) -> NDArray[np.bool_]:
     return table["needs_review"].to_numpy(bool) & ~settled_rows(table)
 
 
-def matching(table: pd.DataFrame, wanted: CellFilter) -> Rows:
-    """Rows of a table in the columns of ``cells.csv`` that pass a filter, in its order."""
-    passes = _shown(table, wanted.show)
+def matching(table: pd.DataFrame, wanted: CellFilter, audit: Collection[int] = ()) -> Rows:
+    """Rows of a table in the columns of ``cells.csv`` that pass a filter, in its order.
+
+    ``audit`` are the ids of the cells drawn for an audit.
+    """
+    if wanted.show is Show.AUDIT:
+        passes = np.isin(table["cell_id"].to_numpy(np.int64), list(audit))
+    else:
+        passes = _shown(table, wanted.show)
     for column, value in (("label", wanted.label), ("region", wanted.region)):
         if value:
             passes = passes & (table[column].to_numpy(object) == value)

@@ -13,6 +13,7 @@ from napari_deepheme.ui.review.controls import FilterBar
 from napari_deepheme.ui.review.gallery import Gallery
 from napari_deepheme.ui.review.key_panel import KeyPanel
 from napari_deepheme.ui.review.keys import NEXT_KEY, NO_CELL_KEY, ClassKeys, in_key_order
+from napari_deepheme.ui.review.learn_box import LearnBox
 from napari_deepheme.ui.review.legend import Legend
 from napari_deepheme.ui.review.reviewer import Reviewer
 from napari_deepheme.ui.widgets import label, tip
@@ -28,10 +29,14 @@ class ReviewPanel(QScrollArea):
     reviewer : Reviewer
     class_of : callable
         The class of a code.
+    learn_box : LearnBox
     """
 
-    def __init__(self, reviewer: Reviewer, class_of: Callable[[str], CellClass], parent: QWidget) -> None:
+    def __init__(
+        self, reviewer: Reviewer, class_of: Callable[[str], CellClass], learn_box: LearnBox, parent: QWidget
+    ) -> None:
         super().__init__(parent)
+        self.learn_box = learn_box
         self.filters = FilterBar()
         self.gallery = Gallery(
             reviewer,
@@ -78,6 +83,7 @@ class ReviewPanel(QScrollArea):
         for widget in (self.what, self.why, self.message, self.key_panel, self.help, self.count):
             layout.addWidget(widget)
         layout.addLayout(buttons)
+        layout.addWidget(self.learn_box)
         layout.addWidget(classes)
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,6 +22,11 @@ class ReviewState(Protocol):
     @property
     def taxonomy(self) -> Taxonomy | None:
         """The classes in use."""
+        ...
+
+    @property
+    def audit(self) -> Collection[int]:
+        """Ids of the cells drawn for an audit."""
         ...
 
     def relabel(self, ids: Iterable[int], code: str) -> None:

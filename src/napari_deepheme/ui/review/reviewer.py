@@ -62,7 +62,7 @@ class Reviewer:
         here = self.current_id if len(self._listed) else None
         table = self._cells()
         ids = table["cell_id"].to_numpy(np.int64)
-        self._listed = ids[ordered(table, matching(table, wanted), order)]
+        self._listed = ids[ordered(table, matching(table, wanted, self._state.audit), order)]
         self._known = ids
         self.current = -1
         self._arrange(table)

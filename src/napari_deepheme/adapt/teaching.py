@@ -1,0 +1,212 @@
+"""What a laboratory's labels teach: the choice, new last layers and what is known of them. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from napari_deepheme.adapt.choice import KEPT, Material, Outcome, chosen, outcomes, taught
+from napari_deepheme.adapt.classes import Classes
+from napari_deepheme.adapt.figures import Figure, figures
+from napari_deepheme.adapt.folds import dealt
+from napari_deepheme.adapt.head import LastLayer, SourceCells, widened
+from napari_deepheme.adapt.labelled import Grouping, LabelledCells
+from napari_deepheme.classify.bundle import Bundle, BundleSpec
+from napari_deepheme.classify.ood import OodReference
+from napari_deepheme.jobs import Job, Progress
+from napari_deepheme.stats.calibration import pool
+
+_PARTS, _PARTS_OF_MANY, _MANY = 5, 3, 200  # with many cells each part of three still leaves enough to learn
+FEW = 20
+"""Labels of a class below which its figures say little."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NewModel:
+    """Everything about the new model but its files.
+
+    Attributes
+    ----------
+    cells : LabelledCells
+    classes : Classes
+    groups : ndarray of intp, shape (n,)
+        What was kept together in cross-validation.
+    outcome : Outcome
+        The choice, with what cross-validation says of the cells.
+    layers : tuple of LastLayer
+    reference : OodReference or None
+        Of the parent's cells and the laboratory's.
+    farthest : float
+        Distance within which cells like these lie.
+    before, after : dict of str to Figure
+    notices : tuple of str
+    """
+
+    cells: LabelledCells
+    classes: Classes
+    groups: NDArray[np.intp]
+    outcome: Outcome
+    layers: tuple[LastLayer, ...]
+    reference: OodReference | None
+    farthest: float
+    before: dict[str, Figure]
+    after: dict[str, Figure]
+    notices: tuple[str, ...]
+
+
+def learned_from(
+    bundle: Bundle,
+    layers: tuple[LastLayer, ...],
+    views: dict[bool, NDArray[np.float32]],
+    cells: LabelledCells,
+    classes: Classes,
+    seed: int,
+) -> Job[NewModel]:
+    """Choose by cross-validation, then learn from all cells."""
+    spec = bundle.spec
+    reference = None if spec.ood is None else OodReference.from_bytes(bundle.read(spec.ood.file))
+    groups, grouping_notices = grouped(cells, classes)
+    number = _PARTS if len(cells) <= _MANY else _PARTS_OF_MANY
+    parts = dealt(classes.labels, groups, number, seed)
+    materials = {
+        matched: _material(matched, layers, features, classes, reference, spec)
+        for matched, features in views.items()
+    }
+    found = yield from _cross_validated(materials, parts, seed)
+    default = spec.matches_stain and True in views
+    outcome = chosen(found, classes.labels, matched=default, new=bool(classes.new))
+    parent = next(each for each in found if each.strength == KEPT and each.matched == default)
+    yield Progress("Learning from all cells")
+    features = views[outcome.matched]
+    wide, farthest = _reference(reference, features, classes.labels, parts, spec)
+
+    def judged(each: Outcome, temperature: float) -> dict[str, Figure]:
+        return figures(pool(each.members, temperature), classes.labels, classes.taxonomy, groups)
+
+    return NewModel(
+        cells=cells,
+        classes=classes,
+        groups=groups,
+        outcome=outcome,
+        layers=taught(materials[outcome.matched], outcome.strength, seed),
+        reference=wide,
+        farthest=farthest,
+        before=judged(parent, spec.temperature),
+        after=judged(outcome, outcome.temperature),
+        notices=(*cells.notices, *grouping_notices, *_notices(classes, outcome, parent)),
+    )
+
+
+def _cross_validated(
+    materials: dict[bool, Material], parts: NDArray[np.intp], seed: int
+) -> Job[list[Outcome]]:
+    found: list[Outcome] = []
+    for material in materials.values():
+        for outcome in outcomes(material, parts, seed):
+            yield Progress("Cross-validating", message=f"choice {len(found) + 1}")
+            found.append(outcome)
+    return found
+
+
+def _material(
+    matched: bool,
+    layers: tuple[LastLayer, ...],
+    features: NDArray[np.float32],
+    classes: Classes,
+    reference: OodReference | None,
+    spec: BundleSpec,
+) -> Material:
+    exact = features.astype(np.float64)
+    if reference is None:
+        sources = tuple(SourceCells.like(each) for each in exact)
+    else:
+        members = zip(reference.whitening.astype(np.float64), reference.centres, exact, strict=True)
+        sources = tuple(SourceCells.of(*member) for member in members)
+    said = [softmax(layer.logits(each), axis=1) for layer, each in zip(layers, exact, strict=True)]
+    codes = range(classes.known, len(classes.taxonomy.classes))
+    shares = np.array([np.mean(said, axis=0)[classes.labels == k].mean(axis=0) for k in codes])
+    wide = tuple(widened(layer, shares.reshape(-1, classes.known)) for layer in layers)
+    return Material(
+        matched=matched,
+        layers=wide,
+        sources=sources,
+        features=exact,
+        labels=classes.labels,
+        known=classes.known,
+        temperature=spec.temperature,
+        remember=bool(classes.new or _without_labels(classes)),
+    )
+
+
+def grouped(cells: LabelledCells, classes: Classes) -> tuple[NDArray[np.intp], tuple[str, ...]]:
+    """What is kept together in cross-validation, by number, and what to say of it."""
+    numbers = np.unique(cells.groups, return_inverse=True)[1]
+    if cells.grouping is Grouping.IMAGE:
+        return np.arange(len(cells)), (
+            "No patients, slides or fields are known: cross-validation is by image, so its figures are "
+            "optimistic; give a CSV with a patient column.",
+        )
+    single = [
+        classes.taxonomy.codes[k]
+        for k in np.unique(classes.labels)
+        if len(np.unique(numbers[classes.labels == k])) < 2
+    ]
+    if numbers.max() == 0:
+        return np.arange(len(cells)), (
+            f"All cells are of one {cells.grouping}: cross-validation is by image and flattered.",
+        )
+    if single:
+        return numbers, (
+            f"All cells of {', '.join(single)} are of one {cells.grouping}: what was learned of them could "
+            "not be judged on another.",
+        )
+    return numbers, ()
+
+
+def _reference(
+    reference: OodReference | None,
+    features: NDArray[np.float32],
+    labels: NDArray[np.intp],
+    parts: NDArray[np.intp],
+    spec: BundleSpec,
+) -> tuple[OodReference | None, float]:
+    """The parent's cells and the laboratory's, and how far cells of a part lie from all others."""
+    if reference is None or spec.ood is None:
+        return None, np.inf
+    distance = np.empty(len(labels), np.float32)
+    for part in np.unique(parts):
+        out = parts == part
+        distance[out] = reference.joined(features[:, ~out], labels[~out]).distance(features[:, out])
+    farthest = max(spec.ood.threshold, float(np.quantile(distance, spec.ood.quantile)))
+    return reference.joined(features, labels), farthest
+
+
+def _without_labels(classes: Classes) -> list[str]:
+    """Codes of the parent's counted classes that nobody labelled."""
+    known = classes.taxonomy.classes[: classes.known]
+    return [each.code for each in known if each.counted and not classes.counts[each.code]]
+
+
+def _notices(classes: Classes, outcome: Outcome, parent: Outcome) -> Iterator[str]:
+    few = [f"{code} ({n})" for code, n in classes.counts.items() if 0 < n < FEW]
+    if few:
+        yield f"Fewer than {FEW} labels: {', '.join(few)}; their figures say little."
+    if outcome.strength == KEPT:
+        same = outcome.matched == parent.matched
+        yield (
+            "Cross-validation showed no gain from a new last layer, so the parent's is kept"
+            f"{'' if same else ', with the stain ' + ('matched' if outcome.matched else 'as it is')}; "
+            "only the calibration is the laboratory's."
+        )
+    missing = _without_labels(classes)
+    if missing:
+        yield f"No labels of {', '.join(missing)}: they are as the parent knew them."
+    if classes.new and not np.any(classes.labels < classes.known):
+        yield (
+            "Only new classes are labelled: other cells of this laboratory may be called so for its stain "
+            "alone; label some of them, too."
+        )

@@ -1,0 +1,152 @@
+"""How far the count of an analysis can be believed: is the slide one of ours, and what do corrections say.
+
+Command line, Summary and report take this from one function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_deepheme.analysis.audit import AuditState, audited
+from napari_deepheme.analysis.corrections import settled
+from napari_deepheme.analysis.result import Analysis, Facts
+from napari_deepheme.classify.bundle import calibration_cells, load_bundle
+from napari_deepheme.models.bundle import embedded_bundles
+from napari_deepheme.stats.assessment import calibrated
+from napari_deepheme.stats.calibration_set import CalibrationSet
+from napari_deepheme.stats.exchangeability import Exchangeability, exchangeability
+from napari_deepheme.stats.quantify import Method, Quantification, QuantifyOptions, quantify
+from napari_deepheme.stats.risk import Promise, RiskMonitor, monitor, promise_in_words
+
+_MOST = 2_000
+"""Cells compared and corrected by: with more the model's confusion, not their number, makes the interval."""
+
+_METHODS = (Method.ACC, Method.PACC, Method.EM)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reliability:
+    """What stands behind the count of one slide.
+
+    Attributes
+    ----------
+    codes : tuple of str
+        Classes of the shares below.
+    like_ours : Exchangeability
+        Whether the cells are like those the model was calibrated on.
+    corrected : tuple of Quantification
+        Shares with the confusion on the calibration cells taken out, by each method.
+    audit : AuditState or None
+        What a random audit of this slide says.
+    promise : str
+        What may be said of the cells accepted without review.
+    """
+
+    codes: tuple[str, ...]
+    like_ours: Exchangeability
+    corrected: tuple[Quantification, ...]
+    audit: AuditState | None
+    promise: str
+
+    @property
+    def best(self) -> Quantification | None:
+        """An audit's shares; without one those of the calibration cells, if the slide is like them."""
+        if self.audit is not None and not self.audit.shares.refusal:
+            return self.audit.shares
+        usable = [each for each in self.corrected if not each.refusal]
+        return usable[-1] if usable and self.like_ours.holds else None
+
+    @property
+    def by_code(self) -> Mapping[str, tuple[float, float, float]] | None:
+        """Fraction, low and high of each counted class by the best correction; None where there is none."""
+        return None if self.best is None else self.best.by_code(self.codes)
+
+    def to_json(self) -> dict[str, object]:
+        """Verdict and p-value of the comparison, what it means, and how far an audit is."""
+        p, audit = self.like_ours.p, self.audit
+        return {
+            "verdict": self.like_ours.verdict.value,
+            "p": p if np.isfinite(p) else None,
+            "advice": self.like_ours.advice,
+            "corrected_by": None if self.best is None else self.best.method,
+            "audit": None if audit is None else {"cells": audit.n, "waiting": len(audit.waiting)},
+            "promise": self.promise,
+        }
+
+    @property
+    def quantified(self) -> tuple[Quantification, ...]:
+        """All the corrections, the one to believe most last."""
+        return self.corrected if self.audit is None else (*self.corrected, self.audit.shares)
+
+
+def reliability_of(analysis: Analysis) -> Reliability:
+    """Compare the cells of an analysis with the model's calibration cells, and correct its shares."""
+    counting, calibration = analysis.counting(), calibration_of(analysis.facts)
+    review = analysis.facts.bundle.review
+    promise = Promise(review.threshold, review.risk, review.confidence)
+    like_ours, corrected = _beside_calibration(counting, calibration)
+    audit = audited(analysis)
+    return Reliability(
+        analysis.taxonomy.codes,
+        like_ours,
+        corrected,
+        audit,
+        promise_in_words(promise, like_ours, _seen(analysis, promise)),
+    )
+
+
+def calibration_of(facts: Facts) -> CalibrationSet | None:
+    """The cells the model of an analysis was calibrated on; None where it has none.
+
+    They are kept with the analysis. An older file lacks them; then an embedded model of just this
+    description is asked.
+    """
+    if facts.calibration_cells:
+        return CalibrationSet.from_bytes(facts.calibration_cells)
+    if facts.bundle.name not in embedded_bundles():
+        return None
+    bundle = load_bundle(facts.bundle.name)
+    return calibration_cells(bundle) if bundle.spec == facts.bundle else None
+
+
+def _beside_calibration(
+    counting: Analysis, calibration: CalibrationSet | None
+) -> tuple[Exchangeability, tuple[Quantification, ...]]:
+    """Whether the cells are like the calibration cells, and shares corrected by these."""
+    model = counting.facts.bundle.calibration
+    known = counting.take(_at_most(np.flatnonzero(~np.isnan(counting.raw.members[0, :, 0]))))
+    probabilities = calibrated(known.raw, model)
+    counted = np.array([cell_class.counted for cell_class in model.taxonomy.classes])
+    like_ours = exchangeability(probabilities, known.raw.distance, calibration, counted)
+    if calibration is None or len(counting.taxonomy.codes) != len(model.taxonomy.codes):
+        return like_ours, ()
+    options = QuantifyOptions(model.taxonomy.codes, counted)
+    return like_ours, tuple(quantify(probabilities, calibration, method, options) for method in _METHODS)
+
+
+def _at_most(rows: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Rows drawn at random where there are more than tell anything new."""
+    if len(rows) <= _MOST:
+        return rows
+    return np.sort(np.random.default_rng(0).permutation(rows)[:_MOST])
+
+
+def _seen(analysis: Analysis, promise: Promise) -> RiskMonitor | None:
+    """Of the cells drawn at random for an audit, those that need no review and how many were called wrong."""
+    if analysis.audit is None:
+        return None
+    known, assessed = settled(analysis.corrections), analysis.assessed(analysis.audit.options)
+    codes = analysis.facts.bundle.taxonomy.codes
+    row_of = {cell: i for i, cell in enumerate(analysis.ids.tolist())}
+    n = wrong = 0
+    for cell in analysis.audit.cells:
+        row = row_of.get(cell)
+        if row is None or cell not in known or assessed.trained_entropy[row] > promise.threshold:
+            continue
+        n += 1
+        wrong += known[cell].deleted or known[cell].label not in ("", codes[assessed.call[row]])
+    return monitor(wrong, n, promise)

@@ -1,0 +1,65 @@
+"""The Summary says whether the slide is one of ours, and a random audit corrects its shares."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+from review_cells import analysis_of
+
+from napari_deepheme.cells import RawOutputs
+from napari_deepheme.stats.assessment import calibrated
+from napari_deepheme.stats.calibration_set import CalibrationSet
+from napari_deepheme.ui.review.order import Show
+from napari_deepheme.ui.session import Session
+from napari_deepheme.ui.state import state_of
+
+PLUGIN = "napari-deepheme"
+
+pytestmark = pytest.mark.viewer
+
+
+@pytest.fixture
+def analysis(smear_path, toy_bundle):
+    """An analysis whose model carries calibration cells like its own."""
+    made = analysis_of(smear_path, toy_bundle, n=300)
+    rng = np.random.default_rng(1)
+    raw = RawOutputs(rng.dirichlet(np.full(11, 0.1), (2, 800)), rng.uniform(0, 1, 800))
+    probabilities = calibrated(raw, made.facts.bundle.calibration)
+    known = CalibrationSet(probabilities, probabilities.argmax(axis=1), raw.distance).take(
+        np.arange(300, 800)
+    )
+    facts = replace(made.facts, calibration_cells=known.to_bytes())
+    return replace(made, facts=facts, raw=raw.take(np.arange(300)))
+
+
+@pytest.fixture
+def docks(make_napari_viewer_proxy, smear_path, analysis):
+    viewer = make_napari_viewer_proxy()
+    _, docks = viewer.window.add_plugin_dock_widget(PLUGIN, "All docks")
+    viewer.open(smear_path, plugin=PLUGIN)
+    state_of(viewer).open(Session.of_analysis(analysis, "smear cells"))
+    return docks
+
+
+def test_a_slide_like_ours_is_green_with_corrected_shares(docks, qtbot):
+    box = docks.summary.reliability
+    qtbot.waitUntil(lambda: "Green" in box.verdict.text(), timeout=60_000)
+    assert "Corrected by em" in box.corrected.text()
+    assert "L2" in box.corrected.text()
+
+
+def test_an_audit_is_named_in_review_and_corrects_the_shares(docks, qtbot):
+    box, state = docks.summary.reliability, docks.summary.state
+    qtbot.mouseClick(box.audit_button, Qt.MouseButton.LeftButton)
+    assert docks.currentWidget() is docks.review
+    reviewer = docks.review.reviewer
+    assert reviewer.wanted.show is Show.AUDIT
+    assert set(reviewer.ids.tolist()) == set(state.audit)
+    assert f"0 of {len(state.audit)} named" in box.audit_button.text()
+    while state.audit_waiting:
+        qtbot.keyClick(docks.review.panel.gallery, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: "Corrected by audit" in box.corrected.text(), timeout=60_000)
+    assert "done" in box.audit_button.text()
