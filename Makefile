@@ -23,6 +23,9 @@ lint: .venv/installed
 	$(BIN)/npe2 validate napari-deepheme
 
 benchmark: .venv/installed
+	$(BIN)/python -m benchmarks.end_to_end
+	$(BIN)/python -m benchmarks.end_to_end --sheets 7 --rounds 1
+	$(BIN)/python -m benchmarks.large_memory
 	$(BIN)/python -m benchmarks.slide_seconds
 	$(BIN)/python -m benchmarks.large_slide
 	$(BIN)/python -m benchmarks.training_speed

@@ -39,6 +39,7 @@ from napari_deepheme.taxonomy import Taxonomy
 DRAWS, SHOTS = 5, (5, 20)
 SUGGESTED, RANDOM = 20, 40
 FEWEST = 3
+EVERY = 2  # of the cells of pbc/val are shown in the laboratories
 BCCD = {"NEUTROPHIL": "M6", "EOSINOPHIL": "E4", "LYMPHOCYTE": "L2", "MONOCYTE": "MO2"}
 Views = dict[bool, NDArray[np.float32]]
 
@@ -82,7 +83,7 @@ class Model:
     ) -> Place:
         """Cells with their features; pixels are only made where the features are not kept yet."""
         digest = sha256("".join(m.sha256 for m in self.bundle.spec.members).encode()).hexdigest()[:12]
-        file = self.cache / f"{digest}-{name}.npz"
+        file = self.cache / f"{digest}-{name}-{len(labels)}.npz"
         images = np.zeros((len(labels), 1, 1, 3), np.uint8) if file.exists() else pixels()
         names = tuple(str(i) for i in range(len(labels)))
         grouping = Grouping.IMAGE if groups is None else Grouping.FIELD
@@ -112,7 +113,8 @@ def read_home(data: Path, bundle: Bundle, cache: Path) -> tuple[NDArray[np.uint8
     file = cache / f"val-{bundle.spec.input_px}-{bundle.spec.mpp:g}.npy"
     if not file.exists():
         np.save(file, np.stack([read_crop(data / "pbc" / path, 0.20, bundle.spec) for path in index["path"]]))
-    return np.load(file), list(bundle.spec.taxonomy.resolve(index["source_class"]))
+    codes = bundle.spec.taxonomy.resolve(index["source_class"])
+    return np.load(file)[::EVERY], list(codes)[::EVERY]
 
 
 def drawn(codes: NDArray[np.str_], shots: int, rng: np.random.Generator) -> NDArray[np.intp]:
@@ -248,7 +250,7 @@ def suggestions(model: Model, home: Place, pixels: NDArray[np.uint8]) -> None:
         codes, default, rows = lab.codes, model.default(lab), []
         for draw in range(DRAWS):
             order = np.random.default_rng([seed, draw]).permutation(len(codes))
-            pool, test = order[:1000], order[1000:]
+            pool, test = np.array_split(order, 2)
             pairs = zip(model.layers, lab.views[default][:, pool].astype(np.float64), strict=True)
             members = np.stack([softmax(layer.logits(each), axis=1) for layer, each in pairs])
             chosen = pool[suggest(members, n=SUGGESTED)]

@@ -34,7 +34,7 @@ MIDDLE_UM = 5.0
 # red cells as no rendered smear of the training has them: their colour under the reference light, the glass,
 # and the factors on the basic dye
 ODD_STAINS = {
-    "grey-blue": synth.Stain(red_cell=(158, 162, 172), light=(236, 238, 240), basic=(1.0, 1.0, 1.0)),
+    "blue": synth.Stain(red_cell=(158, 162, 172), light=(236, 238, 240), basic=(1.0, 1.0, 1.0)),
     "dark": synth.Stain(red_cell=(128, 88, 84), light=(225, 205, 190), basic=(1.1, 1.0, 1.1)),
     "green": synth.Stain(red_cell=(160, 178, 130), light=(214, 232, 205), basic=(1.0, 0.9, 1.2)),
     "violet": synth.Stain(red_cell=(172, 132, 170), light=(225, 215, 238), basic=(0.9, 1.1, 0.8)),

@@ -13,19 +13,17 @@ import resource
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
-import imagecodecs
 import numpy as np
-from tifffile import TiffWriter
 
+from benchmarks.sheets import MPP, lay, levels_of
 from napari_deepheme import drain, open_slide
 from napari_deepheme.fields import judge_fields, ranked, seen
 from napari_deepheme.sample_data import SAMPLE_SLIDE
 from napari_deepheme.synth import SmearSpec, write_smear
 
-SHEETS, TILE, MPP = 15, 256, 0.25
+SHEETS = 15
 BARS = 60.0, 1.5  # seconds, GB
 
 
@@ -70,35 +68,7 @@ def put_together(path: Path) -> None:
         drain(write_smear(red, SmearSpec((side, side), n_cells=0, seed=1, mpp=MPP)))
         smear, red_only = (levels_of(each) for each in (SAMPLE_SLIDE, red))
     glass = [np.full_like(level, np.percentile(level, 95, axis=(0, 1))) for level in red_only]
-    with TiffWriter(path, bigtiff=True) as writer:
-        for number, sheets in enumerate(zip(smear, red_only, glass, strict=True)):
-            size, mpp = SHEETS * sheets[0].shape[0], MPP * 4**number
-            writer.write(
-                tiles(sheets),
-                shape=(size, size, 3),
-                dtype=np.uint8,
-                tile=(TILE, TILE),
-                photometric="ycbcr",
-                subsampling=(2, 2),
-                compression="jpeg",
-                resolution=(1e4 / mpp, 1e4 / mpp),
-                resolutionunit="CENTIMETER",
-                subfiletype=int(number > 0),
-                metadata=None,
-            )
-
-
-def levels_of(path: Path) -> list[np.ndarray]:
-    with open_slide(path) as slide:
-        return [slide.level_pixels(i, (0, 0, *level.shape)) for i, level in enumerate(slide.info.levels)]
-
-
-def tiles(sheets: tuple[np.ndarray, ...]) -> Iterator[bytes]:
-    encoded = [[[jpeg(tile) for tile in cut(row)] for row in rows(sheet)] for sheet in sheets]
-    for down in range(SHEETS):
-        for row in range(len(encoded[0])):
-            for across in range(SHEETS):
-                yield from encoded[kind(down, across)][row]
+    lay(path, SHEETS, (smear, red_only, glass), kind)
 
 
 def kind(down: int, across: int) -> int:
@@ -106,22 +76,6 @@ def kind(down: int, across: int) -> int:
     middle = (SHEETS - 1) / 2
     distance = np.hypot(down - middle, across - middle) / middle
     return 0 if distance < 0.75 else 1 if distance < 0.95 else 2
-
-
-def rows(sheet: np.ndarray) -> list[np.ndarray]:
-    return [sheet[top : top + TILE] for top in range(0, sheet.shape[0], TILE)]
-
-
-def cut(row: np.ndarray) -> list[np.ndarray]:
-    return [row[:, left : left + TILE] for left in range(0, row.shape[1], TILE)]
-
-
-def jpeg(tile: np.ndarray) -> bytes:
-    pixels = np.ascontiguousarray(tile)
-    encoded = imagecodecs.jpeg8_encode(
-        pixels, level=90, colorspace="RGB", outcolorspace="YCBCR", subsampling="420"
-    )
-    return bytes(encoded)
 
 
 if __name__ == "__main__":

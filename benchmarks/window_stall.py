@@ -34,10 +34,8 @@ def main() -> None:
             command = [sys.executable, "-m", "benchmarks.window_stall", way]
             done = subprocess.run(command, capture_output=True, text=True, check=True)
             stall, idle, seconds = map(float, done.stdout.split())
-            print(
-                f"{way}: longest stall {1000 * stall:.0f} ms, at rest {1000 * idle:.0f} ms, "
-                f"loaded in {seconds:.1f} s"
-            )
+            longest = f"longest stall {1000 * stall:.0f} ms, at rest {1000 * idle:.0f} ms"
+            print(f"{way}: {longest}, loaded in {seconds:.1f} s")
 
 
 def measured(way: str) -> tuple[float, float, float]:

@@ -162,6 +162,8 @@ def fuzz(seed: int, cases: int) -> tuple[Counter[str], list[str]]:
     warm_up()
     for outcome in run_cases(seed, range(cases)):
         outcomes["BAD" if outcome.is_bad else outcome.text] += 1
+        if outcome.number % 100 == 99:
+            print(f"seed {seed}: {outcome.number + 1} cases, {len(wrong)} wrong", file=sys.stderr, flush=True)
         if outcome.is_bad:
             wrong.append(
                 f"case {outcome.number}: {outcome.text} ({outcome.seconds} s, {outcome.megabytes} MB)"

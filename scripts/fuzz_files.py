@@ -97,8 +97,8 @@ def write_zarr(folder: Path, rng: random.Random) -> Written:
 
 def write_vms(folder: Path, rng: random.Random) -> Written:
     """A Hamamatsu VMS, which OpenSlide reads: a JPEG with its map and a text that names them."""
-    image = Image.fromarray(picture(rng))
-    for name, size in (("a.jpg", image.size), ("map.jpg", (64, 64))):
+    image = Image.fromarray(picture(rng)).resize((512, 480))
+    for name, size in (("a.jpg", (512, 480)), ("map.jpg", (64, 60))):
         image.resize(size).save(folder / name, quality=90, subsampling=0, restart_marker_rows=1)
     said = "NoLayers=1\nNoJpegColumns=1\nNoJpegRows=1\nImageFile=a.jpg\nMapFile=map.jpg\nSourceLens=40\n"
     path = folder / "case.vms"

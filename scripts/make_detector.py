@@ -34,9 +34,11 @@ from napari_deepheme.models.device import Device
 from napari_deepheme.train.detector import held_back
 from napari_deepheme.train.detector_bundle import DetectorFacts, make_detector
 from napari_deepheme.train.heatmap import DetectorRecipe, learn, network_weights
+from napari_deepheme.train.painting import smear_colours
 
 PBC_MPP, BCCD_MPP, RED_CELL_UM = 0.20, 0.07, 7.2
 SINGLE_CELLS, FIELD_TIMES, RENDERED, NOTHING_TIMES = 2400, 4, 24, 3
+SMALL_AND_DARK, RED_HUE = ("ERB",), 0.3
 ARTEFACT_MPP, ARTEFACT_PX, MIDDLE_PX = 0.086, 250, 140
 DATA = (
     "Single blood cells of Acevedo et al. 2020 (Data in Brief, Mendeley Data snkd93bnjr, CC BY 4.0; boxes by "
@@ -74,16 +76,35 @@ def txl_marks(data: Path) -> list[Marks]:
 
 
 def rendered_marks(work: Path) -> list[Marks]:
+    """Rendered smears, the second half with glass and red cells in the colours of real ones."""
+    colours = smear_colours()
     marks = []
-    for seed in range(RENDERED):
+    for seed in range(2 * RENDERED):
         path = work / f"smear-{seed}.tif"
         spec = synth.SmearSpec(
-            shape=(640, 640), n_cells=60, seed=1000 + seed, mpp=0.4, clustered=0.7 * (seed % 2)
+            shape=(640, 640),
+            n_cells=60,
+            seed=1000 + seed,
+            mpp=0.4,
+            stain=None if seed < RENDERED else odd_stain(colours, seed),
+            clustered=0.7 * (seed % 2),
         )
         truth = drain(synth.write_smear(path, spec))
         boxes = truth[["y_px", "x_px", "height_px", "width_px"]].to_numpy(np.float32)
         marks.append(Marks(path, boxes, NOTHING, NOTHING, 0.4))
     return marks
+
+
+def odd_stain(colours: NDArray[np.float64], seed: int) -> synth.Stain:
+    """Glass and red cells of a smear of Chula RBC-12, the latter with a wider choice of hue and depth."""
+    rng = np.random.default_rng([seed, 17])
+    glass, red_cell = colours[rng.integers(len(colours))]
+    red_cell = red_cell * np.exp(rng.normal(0, RED_HUE, 3))
+    return replace(
+        synth.Stain.random(rng),
+        light=tuple(256 * np.exp(-glass)),
+        red_cell=tuple(np.array(synth.Stain().light) * np.exp(-red_cell)),
+    )
 
 
 def artefact_split(data: Path) -> tuple[list[Marks], list[Marks]]:
@@ -146,7 +167,9 @@ def learned_fields(
     data: Path, fields: Sequence[Marks], artefacts: Sequence[Marks], work: Path
 ) -> list[MarkedField]:
     singles = pbc_marks(data, "train")
-    singles = [singles[i] for i in np.linspace(0, len(singles) - 1, SINGLE_CELLS).astype(int)]
+    # small dark nuclei, of which marrow is full, are few among the single cells
+    dark = [mark for mark in singles if mark.path.parent.name in SMALL_AND_DARK]
+    singles = [singles[i] for i in np.linspace(0, len(singles) - 1, SINGLE_CELLS).astype(int)] + dark
     nothing = [mark for mark in artefacts if mark.path.name in without_nucleus()]
     marked = singles, fields, rendered_marks(work), [*artefacts, *nothing * (NOTHING_TIMES - 1)]
     single, field, smear, artefact = (drain(read_fields(marks), show) for marks in marked)
@@ -182,7 +205,7 @@ def main() -> None:
     network = drain(learn(fields, recipe, arguments.work / "training", (0, Device.AUTO)), show)
     facts = DetectorFacts(
         name="marrow-cells",
-        version="2",
+        version="3",
         data=DATA,
         licence="CC BY 4.0",
         split=f"by image: {SINGLE_CELLS} single cells, {len(learned)} fields and {len(artefacts)} artefacts "

@@ -10,6 +10,7 @@ from qtpy.QtCore import QCoreApplication, QEvent, QPoint, Qt
 from review_cells import analysis_of
 
 from napari_deepheme.slide import open_slide
+from napari_deepheme.ui.napari_versions import camera_of
 from napari_deepheme.ui.review import keys as review_keys
 from napari_deepheme.ui.review.crops import CropReader, CropRequest
 from napari_deepheme.ui.review.dock import ReviewDock
@@ -123,7 +124,7 @@ def test_gallery_slide_and_state_show_the_same_cell(window):
     assert window.state.current == cell
     row = window.reviewer.row()
     world = window.image.data_to_world((row["y_px"], row["x_px"], 0)[: window.image.ndim])
-    assert tuple(window.viewer.scene.camera.center[-2:]) == pytest.approx(tuple(world[-2:]), abs=1e-3)
+    assert tuple(camera_of(window.viewer).center[-2:]) == pytest.approx(tuple(world[-2:]), abs=1e-3)
     assert "cell in review" in window.viewer.layers
     other = int(window.reviewer.ids[70])
     window.state.select([other], other)  # as a click on a point of the slide does
@@ -133,7 +134,7 @@ def test_gallery_slide_and_state_show_the_same_cell(window):
 
 
 def test_the_camera_is_led_only_by_a_person_who_reviews(window):
-    camera, row = window.viewer.scene.camera, window.reviewer.row()
+    camera, row = camera_of(window.viewer), window.reviewer.row()
     at_first = camera.center
     camera.center = (0.0, 1.0, 1.0)
     window.state.relabel([int(window.reviewer.ids[5])], "M3")  # as from elsewhere: the list is made anew

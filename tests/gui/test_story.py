@@ -143,6 +143,7 @@ def test_from_the_sample_to_the_file_opened_again(window, own_folder, tmp_path, 
     entries = window.summary.export_menu.entries.values()
     window.wait(lambda: all(entry.isEnabled() for entry in entries))
     next(iter(entries)).trigger()
+    window.wait(lambda: not window.summary.export_menu.is_writing)
     window.wait(lambda: "Reviewed by" in window.summary.header.text())
     table, header = window.state.table.copy(), window.summary.header.text()
     counts = {row.cell_class.code: row.count for row in window.state.session.differential.rows}

@@ -42,21 +42,32 @@ def suggest(
     """
     mean = members.astype(np.float64).mean(axis=0)
     known = np.zeros(len(mean), bool) if labelled is None else labelled.astype(bool)
-    where = _standardised(members, places)
     given = mean.argmax(axis=1) if labels is None else labels
     have = np.bincount(given[known], minlength=mean.shape[1]).astype(np.float64)
-    doubt = entr(mean).sum(axis=1) / np.log(mean.shape[1])
+    where = _standardised(members, places)
     gap = np.full(len(mean), np.inf)
     for i in np.flatnonzero(known).tolist():
         gap = np.minimum(gap, _distance(where, i))
-    waiting = ~known
+    left = int((~known).sum())
+    return _ordered(mean, where, (have, gap, ~known), left if n is None else min(n, left))
+
+
+def _ordered(
+    mean: NDArray[np.float64],
+    where: NDArray[np.float64],
+    state: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]],
+    n: int,
+) -> NDArray[np.intp]:
+    """Choose one after the other, from labels a class, distances to what is labelled, and who waits."""
+    have, gap, waiting = state
+    doubt = entr(mean).sum(axis=1) / np.log(mean.shape[1])
     order: list[int] = []
-    for _ in range(min(waiting.sum(), len(mean) if n is None else n)):
+    for _ in range(n):
         need = mean @ (1 / (1 + have))
         best = _most(doubt, need, gap, waiting)
         order.append(best)
         waiting[best] = False
-        have += mean[best]
+        have = have + mean[best]
         gap = np.minimum(gap, _distance(where, best))
     return np.array(order, np.intp)
 

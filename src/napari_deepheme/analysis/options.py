@@ -84,7 +84,7 @@ class RunOptions:
 
     device: Device = Device.AUTO
     precision: Precision = Precision.AUTO
-    batch_size: int = 64
+    batch_size: int = 32
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:

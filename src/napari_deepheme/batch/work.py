@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from dataclasses import dataclass
@@ -123,6 +124,7 @@ def engine_of(plan: Plan, digest: str, threads: int) -> Engine:
         import torch
 
         torch.set_num_threads(threads)
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # dask grants its workers one, whatever they have
         bundle, own = bundle_digest(plan.model)
         if own != digest:
             raise OptionError(

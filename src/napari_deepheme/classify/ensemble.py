@@ -55,7 +55,7 @@ class Ensemble:
         bundle: Bundle,
         device: Device = Device.AUTO,
         precision: Precision = Precision.AUTO,
-        batch_size: int = 64,
+        batch_size: int = 32,
         *,
         checked: bool = True,
     ) -> None:
@@ -74,7 +74,7 @@ class Ensemble:
         facts: NetworkFacts,
         device: Device = Device.AUTO,
         precision: Precision = Precision.FP32,
-        batch_size: int = 64,
+        batch_size: int = 32,
     ) -> Ensemble:
         """An ensemble of networks in memory, for making a bundle of them.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,8 +12,8 @@ from napari_deepheme.cli.counted import differential_of_table
 from napari_deepheme.cli.facts import is_analysis
 from napari_deepheme.cli.printing import print_differential, print_json, print_line, print_warning
 from napari_deepheme.cli.slides import Json
-from napari_deepheme.errors import DeepHemeError, OptionError
-from napari_deepheme.stats.rules import DEFAULT_RULE, counting_rule
+from napari_deepheme.errors import OptionError
+from napari_deepheme.stats.rules import counting_rule
 
 if TYPE_CHECKING:
     from napari_deepheme.analysis.result import Analysis
@@ -57,8 +56,12 @@ def differential(
     detection_threshold: DetectionThreshold = None,
     match_prior: MatchPrior = None,
     rule: Annotated[
-        str, typer.Option(help="Counting rule: icsh, deepheme, or a TOML file of your own.")
-    ] = DEFAULT_RULE,
+        str | None,
+        typer.Option(
+            help="Counting rule: icsh, deepheme, or a TOML file of your own; left out, the one kept with the "
+            "analysis."
+        ),
+    ] = None,
     until: Annotated[
         str | None,
         typer.Option(
@@ -72,11 +75,12 @@ def differential(
     from napari_deepheme.stats.counting import CountOptions  # noqa: PLC0415  commands share no imports
     from napari_deepheme.stats.planning import stop_rule  # noqa: PLC0415
 
-    counting, wanted = CountOptions(rule=counting_rule(rule)), stop_rule(until) if until else None
+    counting = None if rule is None else CountOptions(rule=counting_rule(rule))
+    wanted = stop_rule(until) if until else None
     if is_analysis(file) or file.suffix == ".db":
         count, title, reliability = _counted(file, counting, detection_threshold, match_prior)
     elif detection_threshold is None and match_prior is None:
-        count, title, reliability = differential_of_table(file, counting), file.name, None
+        count, title, reliability = differential_of_table(file, counting or CountOptions()), file.name, None
     else:
         raise OptionError(f"{file} is a table: thresholds and prior can be moved in analysis files alone.")
     more = None if wanted is None else count.more_cells(wanted.code, wanted.half_width)
@@ -91,7 +95,7 @@ def differential(
 
 
 def _counted(
-    path: Path, counting: CountOptions, detection_threshold: float | None, match_prior: bool | None
+    path: Path, counting: CountOptions | None, detection_threshold: float | None, match_prior: bool | None
 ) -> tuple[Differential, str, Reliability]:
     """Count an analysis; its differential, its title and what stands behind it."""
     from napari_deepheme.export.reliability import reliability_of  # noqa: PLC0415
@@ -148,22 +152,10 @@ def _chosen(
 
 
 def _write_report(analysis: Analysis, options: AssessmentOptions, path: Path) -> None:
-    from napari_deepheme.classify.bundle import load_bundle  # noqa: PLC0415
-    from napari_deepheme.models.bundle import embedded_bundles  # noqa: PLC0415
-    from napari_deepheme.report import write_slide_report  # noqa: PLC0415  matplotlib takes a second
-    from napari_deepheme.report.analysis import slide_report  # noqa: PLC0415
-    from napari_deepheme.slide.reader import open_slide  # noqa: PLC0415
+    from napari_deepheme.report.making import write_report_of  # noqa: PLC0415  matplotlib takes a second
 
     facts = analysis.facts
     chosen = replace(analysis, facts=replace(facts, options=replace(facts.options, assessment=options)))
-    bundle = load_bundle(facts.bundle.name) if facts.bundle.name in embedded_bundles() else None
-    card = bundle.card if bundle is not None and bundle.spec == facts.bundle else ""
-    with ExitStack() as stack:
-        slide = None
-        try:
-            slide = stack.enter_context(
-                open_slide(facts.slide.path, mpp=facts.slide.mpp and facts.slide.mpp[0])
-            )
-        except DeepHemeError as err:
-            print_warning(f"The report has no pictures of the slide: {err}")
-        write_slide_report(slide_report(chosen, slide, card), path)
+    lacking = write_report_of(chosen, path)
+    if lacking:
+        print_warning(lacking)

@@ -28,22 +28,10 @@ def differential_of_table(path: Path, counting: CountOptions) -> Differential:
 def _of_cells(path: Path, counting: CountOptions) -> Differential:
     """Count a ``cells.csv`` by the labels that hold."""
     from napari_deepheme.export.files import read_cells_csv  # noqa: PLC0415
-    from napari_deepheme.export.table import PERSON, PROBABILITY, taxonomy_of  # noqa: PLC0415
-    from napari_deepheme.stats.counting import CellFacts  # noqa: PLC0415
-    from napari_deepheme.stats.differential import Differential  # noqa: PLC0415
+    from napari_deepheme.export.table import differential, taxonomy_of  # noqa: PLC0415
 
     table = read_cells_csv(path)
-    table = table[table["label"] != ""]
-    taxonomy = taxonomy_of(table)
-    probabilities = table.reindex(columns=[f"{PROBABILITY}{code}" for code in taxonomy.codes], fill_value=0.0)
-    regions = table["region"].to_numpy(object)
-    facts = CellFacts(
-        probabilities=np.nan_to_num(probabilities.to_numpy(np.float64)),
-        by_person=(table["label_source"] == PERSON).to_numpy(bool),
-        fields=np.unique(regions, return_inverse=True)[1],
-    )
-    entropy = np.nan_to_num(table["entropy"].to_numpy(np.float64))
-    return Differential.of(table["label"].to_numpy(object), entropy, taxonomy, counting, facts)
+    return differential(table, taxonomy_of(table[table["label"] != ""]), counting, by_field=True)
 
 
 def _of_predictions(path: Path, counting: CountOptions) -> Differential:

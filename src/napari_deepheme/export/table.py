@@ -81,9 +81,45 @@ def taxonomy_of(table: pd.DataFrame) -> Taxonomy:
     return known_classes(code for code in used if code)
 
 
-def differential(table: pd.DataFrame, taxonomy: Taxonomy) -> Differential:
-    """Differential count of a table of cells, by the labels that count."""
-    return Differential.of(table["label"].tolist(), table["entropy"].to_numpy(np.float64), taxonomy)
+def differential(
+    table: pd.DataFrame,
+    taxonomy: Taxonomy,
+    counting: CountOptions | None = None,
+    *,
+    by_field: bool = False,
+) -> Differential:
+    """Differential count of a table of cells, by the labels that count; a cell without one is left out.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns of ``cells.csv``.
+    taxonomy : Taxonomy
+    counting : CountOptions, optional
+    by_field : bool
+        Whether the regions are fields of the smear: cells of a field resemble each other, and the intervals
+        are wider for it.
+    """
+    import pandas as pd  # noqa: PLC0415
+
+    named = table[(table["label"] != "").to_numpy(bool)]
+    probabilities = None
+    if counting is not None and counting.rule.masked:
+        columns = [f"{PROBABILITY}{code}" for code in taxonomy.codes]
+        known = named.reindex(columns=columns, fill_value=0.0)
+        probabilities = np.nan_to_num(known.to_numpy(np.float64))
+    facts = CellFacts(
+        probabilities=probabilities,
+        by_person=(named["label_source"] == PERSON).to_numpy(bool),
+        fields=pd.factorize(named["region"])[0] if by_field else None,
+    )
+    entropy = np.nan_to_num(named["entropy"].to_numpy(np.float64))
+    return Differential.of(named["label"].to_numpy(object), entropy, taxonomy, counting, facts)
+
+
+def counted_by(options: AssessmentOptions) -> CountOptions:
+    """By the rule that a person chose, else by ICSH's."""
+    return CountOptions() if options.rule is None else CountOptions(rule=options.rule)
 
 
 def differential_of(
@@ -94,10 +130,12 @@ def differential_of(
     """Differential count of an analysis, with what people corrected; without making the whole table.
 
     Cells that people added and did not name are left out until they are classified; then the call counts.
+    It counts by the rule that is kept with the analysis, unless ``counting`` names another.
     """
+    counting = counting or counted_by(options or analysis.facts.options.assessment)
     chosen, taxonomy = analysis.counting(options), analysis.taxonomy
     codes = np.array(taxonomy.codes, dtype=object)
-    masks = counting is not None and bool(counting.rule.masked)
+    masks = bool(counting.rule.masked)
     probabilities = _padded(chosen.assessed(options).probabilities, len(codes)) if masks else None
     calls, entropy = chosen.called(options)
     labels = codes[calls]

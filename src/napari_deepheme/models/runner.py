@@ -56,7 +56,7 @@ class Runner:
     @property
     def full_px(self) -> int:
         """Pixels of as many images as keep every core busy."""
-        return max(self.batch_px, 2 * _SHARE_PX * self._cores)
+        return max(self.batch_px, 4 * _SHARE_PX * self._cores)
 
     def run(self, images: NDArray[np.uint8], function: Callable[[torch.Tensor], R]) -> list[R]:
         """What a function gives for each batch of images; on the CPU a batch on each core at once.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import fields
 from datetime import datetime
 from importlib.metadata import version
 
@@ -13,11 +13,11 @@ from napari_deepheme.analysis.corrections import holding
 from napari_deepheme.analysis.result import Analysis
 from napari_deepheme.analysis.sign_off import day, review_status
 from napari_deepheme.export.reliability import calibration_of, reliability_of
-from napari_deepheme.export.table import differential_of
+from napari_deepheme.export.table import counted_by, differential_of
 from napari_deepheme.report.slide import Correction, Crop, GalleryRow, Overview, ReviewState, SlideReport
 from napari_deepheme.slide.reader import Slide
 from napari_deepheme.slide.tiles import crops
-from napari_deepheme.stats.assessment import Assessment
+from napari_deepheme.stats.assessment import Assessment, AssessmentOptions
 from napari_deepheme.stats.clustering import FieldVariation, field_variation
 from napari_deepheme.stats.references import beside, embedded_references, reference_set
 from napari_deepheme.stats.risk import Promise, accepted_accuracy, changed_by_review
@@ -178,8 +178,14 @@ def _tables(analysis: Analysis) -> dict[str, dict[str, str]]:
             "parts of the slide": f"{len(analysis.units)}, {failed[True]} of them unreadable",
             "detection threshold": f"{facts.detection_threshold():.2f}"
             f" ({'crowded' if facts.calibration.crowded else 'film'})",
-            **{name.replace("_", " "): str(value) for name, value in asdict(options.assessment).items()},
+            **_assessment(options.assessment),
             "stain matched": "yes" if facts.calibration.stain is not None else "no",
         },
         "Versions": {name: version(name) for name in ("napari-deepheme", "torch", "numpy")},
     }
+
+
+def _assessment(options: AssessmentOptions) -> dict[str, str]:
+    """Choices after the run; the rule by its title."""
+    chosen = {each.name.replace("_", " "): str(getattr(options, each.name)) for each in fields(options)}
+    return chosen | {"rule": counted_by(options).rule.title}

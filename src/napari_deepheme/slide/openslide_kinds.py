@@ -9,6 +9,7 @@ from pathlib import Path
 
 from napari_deepheme.errors import SlideError
 from napari_deepheme.files import open_regular, read_bounded
+from napari_deepheme.slide.dicom_frames import frames_fault
 
 _MAX_INI = 4 * 2**20
 _MAX_BESIDE = 4000
@@ -82,8 +83,10 @@ def check_parts(path: Path, kind: Kind) -> None:
         It would.
     """
     if kind is DICOM:
-        for _ in _beside(path.parent):
-            pass
+        for each in _beside(path.parent):
+            fault = frames_fault(each) if DICOM.magic.match(_head(each)) else ""
+            if fault:
+                raise SlideError(f"{each}: the DICOM is damaged ({fault}); copy it again from its archive.")
     elif kind is MRXS:
         _check_ini(path, path.with_suffix("") / "Slidedat.ini")
     elif kind is VMS:

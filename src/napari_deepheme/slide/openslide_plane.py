@@ -117,25 +117,6 @@ class OpenSlidePlane:
                 return f"{self._handle.path}: {which} is damaged ({self._damage[at]}); {COPY_AGAIN}"
         return ""
 
-    def check_readable(self) -> None:
-        """Decode a block, and another two if it is damaged: when nothing at all comes out, refuse the file.
-
-        Raises
-        ------
-        SlideError
-            It does.
-        """
-        rows, columns = (-(-n // _BLOCK) for n in self.shape)
-        for row, column in ((0, 0), (rows // 2, columns // 2), (rows - 1, columns - 1)):
-            self._get(row, column)
-            if (row, column) not in self._damage:
-                return
-        said = next(iter(self._damage.values()))
-        raise SlideError(
-            f"{self._handle.path}: none of its tiles can be decoded ({said}): "
-            f"the file is damaged, cut short or its compression is not supported; {COPY_AGAIN}"
-        )
-
     def _get(self, row: int, column: int) -> Pixels:
         key = (f"level {self._level}", row, column)
         return self._cache.get(key, lambda: self._block(row, column))

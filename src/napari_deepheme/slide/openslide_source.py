@@ -49,37 +49,64 @@ def open_with_openslide(path: Path, kind: Kind, cache: BlockCache) -> Source:
         ) from err
     try:
         return _source(handle, kind, cache)
+    except through.FAULTS as err:
+        handle.close()
+        raise SlideError(f"{path}: the {kind.format} is damaged ({short(err)}); {COPY_AGAIN}") from err
     except BaseException:
         handle.close()
         raise
 
 
 def _source(handle: Handle, kind: Kind, cache: BlockCache) -> Source:
-    from napari_deepheme.slide.openslide_plane import AssociatedPlane, OpenSlidePlane  # noqa: PLC0415
+    from napari_deepheme.slide.openslide_plane import OpenSlidePlane  # noqa: PLC0415  an optional extra
 
     slide = handle.get()
-    says = slide.properties
+    says = dict(slide.properties)  # all that is asked before a tile is read: a fault there ends the handle
     _check_sizes(handle.path, slide.level_dimensions, says)
     background = _background(says.get("openslide.background-color", ""))
-    planes = tuple(OpenSlidePlane(handle, level, background, cache) for level in range(slide.level_count))
-    planes[0].check_readable()
-    associated: dict[str, Plane] = {}
-    for name in slide.associated_images:
-        height, width = (
-            _whole(says.get(f"openslide.associated.{name}.{side}")) for side in ("height", "width")
-        )
-        if 0 < height * width <= _MAX_ASSOCIATED_PIXELS:
-            associated[name] = AssociatedPlane(handle, name, (height, width))
-    return Source(
+    source = Source(
         format=kind.format,
         vendor=kind.vendor or says.get("dicom.Manufacturer", ""),
-        planes=planes,
+        planes=tuple(OpenSlidePlane(handle, level, background, cache) for level in range(slide.level_count)),
         spacing=_spacing(says, kind),
-        associated=associated,
+        associated=_associated(handle, says),
         objective=positive(says.get("openslide.objective-power")),
         icc=_icc(handle),
         close=handle.close,
     )
+    check_readable(source.planes[0], handle.path)
+    return source
+
+
+def _associated(handle: Handle, says: Mapping[str, str]) -> dict[str, Plane]:
+    from napari_deepheme.slide.openslide_plane import AssociatedPlane  # noqa: PLC0415  an optional extra
+
+    found: dict[str, Plane] = {}
+    for name in handle.get().associated_images:
+        sides = (says.get(f"openslide.associated.{name}.{side}") for side in ("height", "width"))
+        height, width = (_whole(side) for side in sides)
+        if 0 < height * width <= _MAX_ASSOCIATED_PIXELS:
+            found[name] = AssociatedPlane(handle, name, (height, width))
+    return found
+
+
+def check_readable(plane: Plane, path: Path) -> None:
+    """Decode a block, and another two if it is damaged: when nothing at all comes out, refuse the file.
+
+    Raises
+    ------
+    SlideError
+        It does.
+    """
+    said = ""
+    height, width = plane.shape
+    for y, x in ((0, 0), (height // 2, width // 2), (height - 1, width - 1)):
+        window = (y, x, y + 1, x + 1)
+        plane.read(*window)
+        said = plane.damage(*window)
+        if not said:
+            return
+    raise SlideError(f"{path}: nothing of it can be decoded, it may be cut short: {said}")
 
 
 def _check_sizes(path: Path, levels: tuple[tuple[int, int], ...], says: Mapping[str, str]) -> None:

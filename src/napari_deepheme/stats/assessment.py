@@ -17,6 +17,7 @@ from napari_deepheme.cells import RawOutputs
 from napari_deepheme.errors import OptionError
 from napari_deepheme.stats.calibration import SMALLEST, pool
 from napari_deepheme.stats.prior import with_prior
+from napari_deepheme.stats.rules import CountingRule
 from napari_deepheme.stats.uncertainty import entropy, member_joint, mutual_information
 from napari_deepheme.taxonomy import Taxonomy
 
@@ -65,11 +66,14 @@ class AssessmentOptions:
         guarantee.
     match_prior : bool
         Whether calls use the class prior of the slide in place of the one in training.
+    rule : CountingRule or None
+        What the differential counts, kept whole: a file of one's own may be gone later; None for ICSH's.
     """
 
     detection_threshold: float | None = None
     review_threshold: float | None = None
     match_prior: bool = True
+    rule: CountingRule | None = None
 
     def __post_init__(self) -> None:
         if self.detection_threshold is not None and not 0 <= self.detection_threshold <= 1:

@@ -196,8 +196,7 @@ class Counting:
 
 
 def _places(labels: NDArray[np.object_], taxonomy: Taxonomy) -> NDArray[np.intp]:
-    names, inverse = np.unique(labels.astype(str), return_inverse=True)
-    for name in names:
-        _ = taxonomy[str(name)]
-    index = np.array([taxonomy.codes.index(str(name)) for name in names], np.intp)
-    return index[inverse] if len(labels) else np.zeros(0, np.intp)
+    place = {code: i for i, code in enumerate(taxonomy.codes)}
+    for name in set(labels.tolist()) - place.keys():
+        _ = taxonomy[str(name)]  # says what it knows
+    return np.fromiter(map(place.__getitem__, labels.tolist()), np.intp, len(labels))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,22 +17,20 @@ from napari.layers import Image, Layer, Points
 from napari.utils.notifications import show_warning
 from numpy.typing import NDArray
 
-from napari_deepheme.slide.location import slide_path as located
-from napari_deepheme.store.opening import open_analysis
 from napari_deepheme.ui.appearance import ZoomFollower
 from napari_deepheme.ui.canvas_legend import CanvasLegend
 from napari_deepheme.ui.halo import draw_halo
 from napari_deepheme.ui.layer_keys import LayerKey
+from napari_deepheme.ui.layer_session import label_codes, session_behind
 from napari_deepheme.ui.layers import (
     cells_layer,
     colour_rows,
     fill_cells,
     is_cells,
-    moved_to,
-    origin_of,
     paint_cells,
     placement,
 )
+from napari_deepheme.ui.napari_versions import soon
 from napari_deepheme.ui.session import Session
 from napari_deepheme.ui.slides import slide_layers, slide_path
 from napari_deepheme.ui.state import Ids, ViewerState, state_of, unwrapped
@@ -95,7 +92,7 @@ class CellsView:
     def take_edits(self) -> None:
         """Make corrections of labels that were changed in napari's features table, which tells nobody."""
         layer, session = self.layer_of(self.state.session), self.state.session
-        if layer is None or session is None or self._busy or np.array_equal(_codes(layer), self._labels):
+        if layer is None or session is None or self._busy or np.array_equal(label_codes(layer), self._labels):
             return
         labels = layer.features["label"].astype(object).fillna("").to_numpy(object)
         table = session.table
@@ -181,7 +178,7 @@ class CellsView:
         layer = self.layer_of(session)
         if session is None or layer is None:
             return
-        self._labels = _codes(layer)
+        self._labels = label_codes(layer)
         shown = ~np.isin(session.table["label"].to_numpy(object), list(self.state.filters.hidden))
         if not np.array_equal(shown, layer.shown):
             layer.shown = shown
@@ -242,7 +239,7 @@ class CellsView:
             if session.file is not None and str(session.file.path) == path:
                 self.state.open(session)  # it is shown already
                 return
-        self._bind(_session_of(layer), layer)
+        self._bind(session_behind(layer), layer)
         self.state.open(self._layers[-1][0])
 
     def _on_removed(self, event: object) -> None:
@@ -255,14 +252,25 @@ class CellsView:
         if self.state.run is not None:
             return
         if self._would_be_lost(session):
-            self._put_back.append(session)
-            self._show()
-            show_warning(
-                f"{session.name} is in memory alone, so its layer was put back. Export what you need "
-                "(Summary); removed once more, it is gone."
-            )
+            soon(self.state.viewer, lambda: self._restore(session))
         else:
             self.state.forget(session)
+
+    def _restore(self, session: Session) -> None:
+        """Show an analysis again whose layer was removed, unless all layers are gone: the window closes."""
+        try:
+            alone = not self.state.viewer.layers
+        except ReferenceError:
+            return
+        if alone or session is not self.state.session:
+            self.state.forget(session)
+            return
+        self._put_back.append(session)
+        self._show()
+        show_warning(
+            f"{session.name} is in memory alone, so its layer was put back. Export what you need (Summary); "
+            "removed once more, it is gone."
+        )
 
     def _would_be_lost(self, session: Session) -> bool:
         """Whether an analysis, or corrections, are nowhere else and nobody was told so yet."""
@@ -286,30 +294,6 @@ class CellsView:
             yield
         finally:
             self._busy = before
-
-
-def _codes(layer: Points) -> NDArray[np.integer]:
-    """The labels of a layer as numbers, quick to compare."""
-    labels = layer.features["label"]
-    if not isinstance(labels.dtype, pd.CategoricalDtype):  # something wrote there what is no class
-        labels = labels.astype("category")
-    codes: NDArray[np.integer] = labels.cat.codes.to_numpy(copy=True)
-    return codes
-
-
-def _session_of(layer: Points) -> Session:
-    path = layer.metadata.get(LayerKey.ANALYSIS)
-    if path is not None and Path(path).is_file():
-        file = open_analysis(path, write=True)
-        analysis = moved_to(file.analysis(), located(origin_of(layer).slide))
-        if file.read_only:
-            file.close()
-            show_warning(f"{file.path.name} can only be read now: corrections stay in memory until exported.")
-            return Session.of_analysis(analysis, layer.name)
-        return Session.of_analysis(analysis, layer.name, file)
-    table: pd.DataFrame = layer.features.copy()
-    table["label"] = table["label"].astype(object)
-    return Session.of_table(table, origin_of(layer), layer.name)
 
 
 _views: dict[int, CellsView] = {}

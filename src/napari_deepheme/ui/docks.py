@@ -10,6 +10,7 @@ from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QTabWidget
 
 from napari_deepheme.ui.classify_dock import ClassifyDock
+from napari_deepheme.ui.preference import prefer_our_tables
 from napari_deepheme.ui.review.dock import ReviewDock
 from napari_deepheme.ui.review.order import CellFilter, Show
 from napari_deepheme.ui.state import state_of
@@ -43,7 +44,10 @@ class AllDocks(QTabWidget):
         self.addTab(self.review, "&3 Review")
         self.summary.review_button.clicked.connect(lambda: self.setCurrentWidget(self.review))
         self.summary.audit_asked.connect(self._review_audit)
+        self.summary.cells_asked.connect(self._review_selected)
+        self.summary.class_asked.connect(self._review_class)
         self.setAccessibleName("DeepHeme")
+        prefer_our_tables()
         self._state = state_of(viewer)
         self._state.counted.connect(self._show_numbers)
         self._release = ExitStack()
@@ -62,6 +66,18 @@ class AllDocks(QTabWidget):
         """Show the cells drawn for an audit."""
         self.setCurrentWidget(self.review)
         self.review.show_cells(CellFilter(Show.AUDIT))
+
+    def _review_selected(self) -> None:
+        """Show all cells, with those selected still selected."""
+        selected = self._state.selection
+        self.setCurrentWidget(self.review)
+        self.review.show_cells(CellFilter(Show.ALL))
+        self._state.select(selected)
+
+    def _review_class(self, code: str) -> None:
+        """Show the cells of a class."""
+        self.setCurrentWidget(self.review)
+        self.review.show_cells(CellFilter(Show.ALL, label=code))
 
     def _show_numbers(self) -> None:
         """Once a run is over, unless it found nothing."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
@@ -16,7 +15,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
-from superqt.utils import create_worker
+from superqt.utils import WorkerBase, create_worker
 
 from napari_deepheme.classify.bundle import DEFAULT_BUNDLE, Bundle, load_bundle
 from napari_deepheme.errors import DeepHemeError
@@ -50,6 +49,7 @@ class ModelBox(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._bundle: Bundle | None = None
+        self._loading: WorkerBase[Bundle] | None = None
         self.combo = tip(
             QComboBox(),
             "The model that names the cells. “Other…” takes a bundle's folder or zip, for example of a model "
@@ -104,29 +104,33 @@ class ModelBox(QWidget):
 
     def _on_choice(self) -> None:
         self._bundle = None
+        if self._loading is not None:
+            # another is chosen before it came
+            self._loading.returned.disconnect(self._on_loaded)
+            self._loading.errored.disconnect(self._on_refused)
+            self._loading = None
         self.card_button.setEnabled(False)
         self.line.setText("Choose a model." if self.source is None else "")
         self.line.setVisible(self.source is None)
         if self.source is not None:
             # hashing a large bundle would hold the window up
-            worker = create_worker(load_bundle, self.source, _start_thread=False, _ignore_errors=True)
-            worker.returned.connect(partial(self._on_loaded, self.source))
-            worker.errored.connect(partial(self._on_refused, self.source))
-            worker.start()
+            self._loading = create_worker(load_bundle, self.source, _start_thread=False, _ignore_errors=True)
+            # slots of this widget, which Qt lets go of with it: the thread may end after the dock
+            self._loading.returned.connect(self._on_loaded)
+            self._loading.errored.connect(self._on_refused)
+            self._loading.start()
         self.changed.emit()
 
-    def _on_loaded(self, source: str, bundle: Bundle) -> None:
-        if source != self.source:
-            return  # another was chosen meanwhile
+    def _on_loaded(self, bundle: Bundle) -> None:
+        self._loading = None
         self._bundle = bundle
         self.card_button.setEnabled(True)
         warning = missing_classes(bundle.spec.taxonomy)
         self.line.setText(warning)
         self.line.setVisible(bool(warning))
 
-    def _on_refused(self, source: str, err: Exception) -> None:
-        if source != self.source:
-            return
+    def _on_refused(self, err: Exception) -> None:
+        self._loading = None
         self.line.setText(f"⚠ {err}")
         self.line.setVisible(True)
 

@@ -54,7 +54,8 @@ def on_renamed(layers: LayerList, callback: Callable[..., None]) -> Callable[[],
 def canvas_of(viewer: ViewerModel) -> Any:  # noqa: ANN401 - napari's, without a public type
     """What draws the layers of a viewer; None for a viewer without a window."""
     window = getattr(viewer, "window", None)
-    return None if window is None else window._qt_viewer.canvas
+    shown = getattr(window, "_qt_window", None)  # a closed window has none
+    return None if shown is None else shown._qt_viewer.canvas
 
 
 def markers_of(viewer: ViewerModel, layer: Points) -> Any:  # noqa: ANN401
@@ -62,3 +63,13 @@ def markers_of(viewer: ViewerModel, layer: Points) -> Any:  # noqa: ANN401
     canvas = canvas_of(viewer)
     drawn = None if canvas is None else canvas.layer_to_visual.get(layer)
     return None if drawn is None else drawn.node.points_markers
+
+
+def soon(viewer: ViewerModel, call: Callable[[], None]) -> None:
+    """Call once the window of a viewer is at rest; at once where there is no window."""
+    if canvas_of(viewer) is None:
+        call()
+        return
+    from qtpy.QtCore import QTimer  # noqa: PLC0415  views without a window know no Qt
+
+    QTimer.singleShot(0, call)

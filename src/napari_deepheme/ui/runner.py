@@ -41,6 +41,7 @@ class Runner(QObject):
         self.progress, self.line = Progress("Starting"), "Starting…"
         self._run: JobRun | None = None
         self._bar: Any = None
+        self._is_over = False
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._show)
@@ -118,13 +119,15 @@ class Runner(QObject):
 
     def _stop(self) -> None:
         self._timer.stop()
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
         if self._run is not None:
-            _ending.add(self)
+            if not self._is_over:
+                _ending.add(self)
             self._run.cancel()
+        if self._bar is not None:
+            self._bar.close()  # napari handles events meanwhile: the thread may end in it
+            self._bar = None
 
     def _on_ended(self) -> None:
+        self._is_over = True
         _ending.discard(self)
         self.task.ended()

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from napari_deepheme.analysis.corrections import Correction, CorrectionKind, settled
 from napari_deepheme.analysis.result import Analysis
 from napari_deepheme.errors import OptionError
-from napari_deepheme.export.table import MODEL, PERSON
+from napari_deepheme.export.table import MODEL, PERSON, counted_by, differential
 from napari_deepheme.slide.location import SlidePath, slide_path
 from napari_deepheme.stats.assessment import AssessmentOptions
-from napari_deepheme.stats.differential import CellFacts, Differential
+from napari_deepheme.stats.differential import Differential
 from napari_deepheme.store.analysis_file import AnalysisFile
 from napari_deepheme.store.open_file import person
 from napari_deepheme.taxonomy import Taxonomy, extended
+from napari_deepheme.ui.class_colours import in_own_colours
 from napari_deepheme.ui.layers import Origin
 from napari_deepheme.ui.ledger import Ledger, Position, Saying
 from napari_deepheme.ui.session_models import SessionModels
@@ -90,17 +91,14 @@ class Session(SessionModels):
     @property
     def taxonomy(self) -> Taxonomy:
         """The model's classes, then those that only people used."""
-        return extended(self._source.taxonomy, (each.label for each in self.corrections if each.label))
+        more = (each.label for each in self.corrections if each.label)
+        return in_own_colours(extended(self._source.taxonomy, more))
 
     @property
     def differential(self) -> Differential:
         """Counts and shares by the labels that hold; a cell without one is not counted."""
-        table = self.table
-        labels = table["label"].to_numpy(object)
-        named = labels != ""
-        by_person = (table["label_source"] == PERSON).to_numpy(bool)[named]
-        entropy = np.nan_to_num(table["entropy"].to_numpy(np.float64)[named])
-        return Differential.of(labels[named], entropy, self.taxonomy, facts=CellFacts(by_person=by_person))
+        counting = counted_by(self.options)
+        return differential(self.table, self.taxonomy, counting, by_field=self._source.by_field)
 
     def to_review(self) -> NDArray[np.bool_]:
         """Which rows a person should look at and nobody settled."""

@@ -29,6 +29,11 @@ class Source(Protocol):
         """The model's classes."""
         ...
 
+    @property
+    def by_field(self) -> bool:
+        """Whether the cells' regions are fields of the smear."""
+        ...
+
     def origin(self, options: AssessmentOptions) -> Origin:
         """Where the cells come from."""
         ...
@@ -60,6 +65,11 @@ class AnalysisSource:
     def taxonomy(self) -> Taxonomy:
         """The model's classes."""
         return self.analysis.facts.bundle.taxonomy
+
+    @property
+    def by_field(self) -> bool:
+        """Whether fields to count were chosen."""
+        return bool(self.analysis.facts.fields)
 
     def origin(self, options: AssessmentOptions) -> Origin:
         """Slide, model, µm/px and what was matched."""
@@ -153,6 +163,11 @@ class TableSource:
     def taxonomy(self) -> Taxonomy:
         """Classes of the probability columns, and those a person used."""
         return self._origin.taxonomy
+
+    @property
+    def by_field(self) -> bool:
+        """As ``differential`` counts tables."""
+        return True
 
     def origin(self, options: AssessmentOptions) -> Origin:  # noqa: ARG002 - of a table nothing is computed anew
         """Where the table comes from."""

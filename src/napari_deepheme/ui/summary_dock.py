@@ -7,13 +7,17 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
+from napari.utils.notifications import show_error
 from qtpy.QtCore import QEvent, QTimer, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QApplication, QWidget
 
-from napari_deepheme.stats.differential import Differential
+from napari_deepheme.errors import DeepHemeError
 from napari_deepheme.ui.cells_view import view_of
+from napari_deepheme.ui.class_colours import keep_colour
+from napari_deepheme.ui.display_box import DisplayBox
 from napari_deepheme.ui.export_menu import ExportMenu
 from napari_deepheme.ui.reliability_box import ReliabilityBox
+from napari_deepheme.ui.rule_menu import RuleMenu
 from napari_deepheme.ui.session import Session
 from napari_deepheme.ui.summary_rows import index_lines, summary_rows
 from napari_deepheme.ui.summary_table import SummaryTable
@@ -39,9 +43,15 @@ class SummaryDock(QWidget):
     -------
     audit_asked : None
         A person wants to name the cells of an audit.
+    cells_asked : None
+        A person wants to see the selected cells in Review.
+    class_asked : str
+        A person wants to see the cells of a class in Review.
     """
 
     audit_asked = Signal()
+    cells_asked = Signal()
+    class_asked = Signal(str)
 
     def __init__(self, viewer: napari.viewer.ViewerModel) -> None:
         super().__init__()
@@ -49,18 +59,22 @@ class SummaryDock(QWidget):
         self.state = self._view.state
         self.header = tip(
             label(),
-            "Slide, model, the rule that says which cells are counted, and what of the slide the calls were "
-            "matched to (“Advanced” in Classify cells).",
+            "Slide, model, and what of the slide the calls were matched to (“Advanced” in Classify cells).",
         )
         self.counts = tip(label(), "Cells that the rule counts, of all that are at or above the threshold.")
+        self.rule_menu = RuleMenu(self.state)
         self.review_button = button("", _REVIEW_TIP, self._select_for_review)
         self.notices = tip(label(), "What a person should know before believing the numbers.")
         self.table = SummaryTable()
         self.table.ticked.connect(self._hide_unticked)
         self.table.chosen.connect(self._select_chosen)
+        self.table.asked.connect(self.class_asked)
+        self.table.recoloured.connect(self._recolour)
         self.indices = tip(label(), "Ratios of the counted classes with their 95 % intervals.")
         self.reliability = ReliabilityBox(self.state, self.audit_asked.emit)
         self.thresholds = ThresholdBoxes(self.state)
+        self.thresholds.cells_asked.connect(self.cells_asked)
+        self.display_box = DisplayBox(self.state)
         self.export_menu = ExportMenu(self.state, self._view.take_edits)
         self._lay_out()
         # several edits in a row are counted once
@@ -76,9 +90,10 @@ class SummaryDock(QWidget):
         """Show the numbers as they are now."""
         session = self.state.session
         nothing = session is None
-        for each in (self.table, self.review_button, self.indices, self.notices):
+        for each in (self.table, self.review_button, self.indices, self.notices, self.display_box):
             each.setVisible(not nothing)
-        self.export_menu.refresh()
+        for box in (self.export_menu, self.rule_menu, self.display_box):
+            box.refresh()
         self.thresholds.refresh()
         if session is None:
             self.header.setText("No classified cells yet.")
@@ -90,6 +105,7 @@ class SummaryDock(QWidget):
     def release(self) -> None:
         """Let go of the viewer; once is enough."""
         self.reliability.release()
+        self.export_menu.release()
         self._release.close()
 
     def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802 - Qt's name
@@ -100,7 +116,7 @@ class SummaryDock(QWidget):
 
     def _show(self, session: Session) -> None:
         differential = session.differential
-        self.header.setText("\n".join(_header(session, differential)))
+        self.header.setText("\n".join(_header(session)))
         found, waiting = len(session.table), int(session.to_review().sum())
         running = " so far" if self.state.run is not None else ""
         self.counts.setText(f"{differential.n_counted} counted of {found} found{running}")
@@ -125,6 +141,13 @@ class SummaryDock(QWidget):
         if session is not None:
             self.state.select(session.ids_of(self.table.chosen_codes))
 
+    def _recolour(self, code: str, colour: str) -> None:
+        try:
+            keep_colour(code, colour or None)
+        except DeepHemeError as err:
+            show_error(str(err))
+        self.state.analysis_changed.emit()
+
     def _select_for_review(self) -> None:
         session = self.state.session
         if session is not None:
@@ -143,6 +166,7 @@ class SummaryDock(QWidget):
             state.assessment_changed,
             state.cells_changed,
             state.filters_changed,
+            state.display_changed,
             state.run_changed,
             state.signed,
         )
@@ -157,10 +181,10 @@ class SummaryDock(QWidget):
         return stack
 
     def _lay_out(self) -> None:
-        layout = scrolled(self, 400)
-        above = (self.header, self.counts, self.review_button, self.notices)
-        below = (self.indices, self.reliability, self.thresholds, self.export_menu, label(_CAVEAT))
-        for widget in (*above, self.table, *below):
+        layout = scrolled(self, 425)
+        above = (self.header, self.rule_menu, self.counts, self.review_button, self.notices)
+        below = (self.indices, self.reliability, self.thresholds, self.display_box, self.export_menu)
+        for widget in (*above, self.table, *below, label(_CAVEAT)):
             layout.addWidget(widget)
         layout.addStretch(1)
 
@@ -171,10 +195,10 @@ def _disconnect(application: QApplication, slot: Callable[..., None]) -> None:
         application.focusChanged.disconnect(slot)
 
 
-def _header(session: Session, differential: Differential) -> list[str]:
+def _header(session: Session) -> list[str]:
     origin = session.origin
     model = origin.bundle or "model not recorded"
-    lines = [f"{session.slide.stem} · {model} · rule {differential.rule}"]
+    lines = [f"{session.slide.stem} · {model}"]
     if origin.matched is not None:
         lines.append(f"matched to the slide: {', '.join(origin.matched) or 'nothing'}")
     if session.file is not None:

@@ -6,11 +6,13 @@ import math
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 from qtpy.QtCore import QSignalBlocker, Qt, QTimer, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QDoubleSpinBox, QFormLayout, QHBoxLayout, QSlider, QWidget
 
 from napari_deepheme.analysis.result import Analysis
 from napari_deepheme.stats.assessment import AssessmentOptions
+from napari_deepheme.ui.histogram import UncertaintyHistogram
 from napari_deepheme.ui.state import ViewerState
 from napari_deepheme.ui.widgets import button, label, tip
 
@@ -92,21 +94,32 @@ class ThresholdBoxes(QWidget):
     Parameters
     ----------
     state : ViewerState
+
+    Signals
+    -------
+    cells_asked : None
+        A person wants to see the cells of some uncertainties, which are selected now.
     """
+
+    cells_asked = Signal()
 
     def __init__(self, state: ViewerState) -> None:
         super().__init__()
         self._state = state
         self.detection = Threshold("Detection threshold", _DETECTION_TIP)
         self.review = Threshold("Review threshold", _REVIEW_TIP)
+        self.histogram = UncertaintyHistogram()
         self.line = label()
         form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
         form.addRow("&Detection from", self.detection)
-        form.addRow("&Review above", self.review)
         form.addRow(self.line)
+        form.addRow(self.histogram)
+        form.addRow("&Review above", self.review)
         self.detection.moved.connect(self._detect_from)
         self.review.moved.connect(self._review_above)
+        self.histogram.moved.connect(self.review.spin.setValue)
+        self.histogram.chosen.connect(self._choose)
 
     def refresh(self) -> None:
         """Show the thresholds in force; nothing for a table, whose thresholds are past."""
@@ -125,6 +138,7 @@ class ThresholdBoxes(QWidget):
         threshold, most = facts.bundle.review.threshold, math.log(len(facts.bundle.taxonomy.classes))
         chosen = threshold if options.review_threshold is None else options.review_threshold
         self.review.show_value(chosen, threshold, (0.0, max(most, chosen)))
+        self.histogram.show_values(self._uncertainty, chosen, most)
         self.line.setText(_why(analysis, usual))
 
     def _detect_from(self, value: float) -> None:
@@ -138,6 +152,18 @@ class ThresholdBoxes(QWidget):
         if analysis is not None:
             usual = analysis.facts.bundle.review.threshold
             self._take(review_threshold=None if abs(value - usual) < 0.5 / _STEPS else value)
+
+    def _choose(self, low: float, high: float) -> None:
+        values = self._uncertainty
+        ids = self._state.table["cell_id"].to_numpy(np.int64)[(values >= low) & (values < high)]
+        if len(ids):
+            self._state.select(ids)
+            self.cells_asked.emit()
+
+    @property
+    def _uncertainty(self) -> NDArray[np.float64]:
+        """What the review threshold is for: the entropy under the training prior."""
+        return self._state.table["trained_entropy"].to_numpy(np.float64)
 
     def _take(self, **changes: float | None) -> None:
         self._state.options = replace(self._state.options, **changes)  # type: ignore[arg-type]

@@ -91,6 +91,18 @@ def test_a_damaged_tile_is_told_of_and_the_rest_is_read(dicom):
         assert np.array_equal(slide.level_pixels(0, (600, 600, 800, 800)), good)
 
 
+@pytest.mark.parametrize("change", [1, 0x10000, 0x7F000000])
+def test_a_frame_that_is_not_where_the_table_says_is_refused(dicom, change):
+    """OpenSlide would end the process, after flipped bits in the table or an end cut off."""
+    path = largest(dicom)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"\xe0\x7f\x10\x00OB") + 12 + 8 + 4 * 5
+    data[at : at + 4] = (int.from_bytes(data[at : at + 4], "little") ^ change).to_bytes(4, "little")
+    path.write_bytes(data)
+    with pytest.raises(SlideError, match="frame 6 is not where its table says"):
+        open_slide(dicom)
+
+
 def test_a_dicom_slide_cut_short_or_beside_a_pipe_is_refused(dicom):
     if hasattr(os, "mkfifo"):
         os.mkfifo(dicom / "pipe")

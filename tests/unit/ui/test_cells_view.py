@@ -141,6 +141,7 @@ def test_the_colours_follow_what_they_are_to_say_and_so_does_a_relabelled_cell(v
 def test_an_analysis_in_memory_comes_back_when_its_layer_is_removed_and_goes_the_second_time(
     viewer, layer, state
 ):
+    slide = viewer.add_image(np.zeros((4, 4)))
     state.relabel([1], other(state, 0))
     viewer.layers.remove(layer)
     assert "in memory alone" in notification_manager.records[-1].message
@@ -148,4 +149,4 @@ def test_an_analysis_in_memory_comes_back_when_its_layer_is_removed_and_goes_the
     agrees(again, state)
     viewer.layers.remove(again)
     assert state.session is None
-    assert not viewer.layers
+    assert list(viewer.layers) == [slide]

@@ -93,7 +93,7 @@ def proposal(taught, state, tmp_path):
 
 def test_before_it_is_used_it_is_only_shown(state, proposal):
     lines = "\n".join(proposal_lines(proposal))
-    assert "Learned from 14 labels" in lines
+    assert "14 labels, each judged by what was learned from the others" in lines
     changes = proposal.changes
     assert f"{sum(changes.moved.values())} of {changes.cells} calls would change: " in lines
     assert changes.cells == (state.table["label_source"] == "model").sum()

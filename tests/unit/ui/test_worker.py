@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from threading import Event
+from types import SimpleNamespace
 
 import pytest
+from napari.components import ViewerModel
 from qtpy.QtCore import QThreadPool
 
 from napari_deepheme.errors import JobError, SlideError
 from napari_deepheme.jobs import Progress
+from napari_deepheme.ui.runner import Runner
+from napari_deepheme.ui.state import state_of
 from napari_deepheme.ui.worker import JobRun
 
 
@@ -63,3 +67,35 @@ def test_after_cancel_nothing_comes_and_the_job_is_closed(qtbot, closed):
     QThreadPool.globalInstance().waitForDone()
     qtbot.wait(50)
     assert heard == []
+
+
+class Waiting(SimpleNamespace):
+    """A task that shows its result until its thread is over, as napari's bar may do."""
+
+    counts = False
+
+    def job(self):
+        yield Progress("Working")
+
+    def finish(self, _):
+        self.qtbot.wait(300)
+        return "done"
+
+    def keep(self, *_):
+        pass
+
+    show = ended = keep
+
+    def line(self, _):
+        return ""
+
+
+def test_a_run_whose_thread_ended_before_it_was_shown_does_not_hold_up_the_next(qtbot):
+    viewer = ViewerModel()
+    state = state_of(viewer)
+    for _ in range(2):
+        run = Runner(state, Waiting(qtbot=qtbot))
+        run.start()
+        qtbot.waitUntil(lambda: state.run is None, timeout=10_000)
+        assert state.outcome == "done"
+        state.run_is(None)

@@ -8,6 +8,7 @@ import numpy as np
 from napari.layers import Layer, Points
 
 from napari_deepheme.ui.layers import placement
+from napari_deepheme.ui.napari_versions import camera_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -76,7 +77,7 @@ class Marker:
         return layer
 
     def _go_to(self, layer: Points) -> None:
-        camera = self._viewer.scene.camera
+        camera = camera_of(self._viewer)
         world = layer.data_to_world(layer.data[0])
         camera.center = (0.0, *(float(each) for each in world[-2:]))
         ring = float(layer.size[0]) * abs(float(layer.scale[-1]))
