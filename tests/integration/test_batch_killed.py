@@ -11,6 +11,7 @@ from napari_deepheme.detect.choose import STAIN
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_workers_killed_in_the_middle_of_twenty_slides_cost_none(tmp_path, toy_bundle_folder, smear_path):
     pytest.importorskip("distributed")
