@@ -70,7 +70,9 @@ def kill(slide: Path, number: int) -> None:
         slides = copies(slide, Path(scratch) / "slides", number)
         plan = Plan(Path(scratch) / "out", options=AnalysisOptions(target_cells=200))
         with (
-            dask.config.set({"distributed.scheduler.allowed-failures": 3}),
+            dask.config.set(
+                {"distributed.scheduler.allowed-failures": 3, "distributed.deploy.lost-worker-timeout": "1h"}
+            ),
             cluster(2) as local,
             Client(local) as client,
         ):

@@ -76,7 +76,11 @@ def connected(scheduler: str, memory_limit: int | None = None) -> Iterator[Clien
         with _reached(scheduler) as client:
             yield client
         return
-    settings = {"distributed.scheduler.allowed-failures": DEATHS}
+    settings = {
+        "distributed.scheduler.allowed-failures": DEATHS,
+        # a worker that died takes a while to start on a busy machine; dask would strike it off after 15 s
+        "distributed.deploy.lost-worker-timeout": "1h",
+    }
     with (
         dask.config.set(settings),
         LocalCluster(
