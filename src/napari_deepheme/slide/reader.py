@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from napari_deepheme.errors import ScaleError
 from napari_deepheme.slide.icc import in_srgb, profile_name
+from napari_deepheme.slide.location import SlidePath, slide_path
 from napari_deepheme.slide.metadata import MPP_RANGE, Level, SlideInfo, checked_spacing, plausible
 from napari_deepheme.slide.planes import BlockCache, Damaged, Pixels, Plane, Source, with_coarser
 from napari_deepheme.slide.resample import resample
@@ -147,8 +148,9 @@ class Slide:
         import dask.array as da  # noqa: PLC0415  only a viewer needs it
         from dask.base import tokenize  # noqa: PLC0415
 
-        stat = self.info.path.stat()
-        token = tokenize(str(self.info.path), stat.st_mtime_ns, stat.st_size)
+        path = self.info.path
+        stat = path.stat() if isinstance(path, Path) else None
+        token = tokenize(path, *(() if stat is None else (stat.st_mtime_ns, stat.st_size)))
         return [
             da.from_array(  # type: ignore[no-untyped-call]
                 _LevelArray(self, level),
@@ -238,13 +240,13 @@ class _LevelArray:
         return self._slide.level_pixels(self._level, window)[:: rows.step, :: columns.step, key[2]]
 
 
-def open_slide(path: str | Path, *, mpp: float | None = None, icc: bool = False) -> Slide:
+def open_slide(path: str | SlidePath, *, mpp: float | None = None, icc: bool = False) -> Slide:
     """Open a whole-slide image or a field of view.
 
     Parameters
     ----------
-    path : str or Path
-        The file.
+    path : str, Path or RemotePath
+        The file; a TIFF on another machine by its URL (``https://``, ``s3://``, ``gs://``).
     mpp : float, optional
         µm per pixel of level 0; replaces what the file says.
     icc : bool
@@ -256,9 +258,10 @@ def open_slide(path: str | Path, *, mpp: float | None = None, icc: bool = False)
     ScaleError
         ``mpp`` is not between 0.05 and 5 µm/px.
     SlideError
-        The file is missing, damaged or of a kind that is not supported.
+        The file is missing, damaged or of a kind that is not supported; :class:`UnreachableError` if its
+        server or disk fails.
     """
-    path = Path(path)
+    path = slide_path(path)
     if mpp is not None and not plausible((mpp, mpp)):
         low, high = MPP_RANGE
         raise ScaleError(
@@ -275,11 +278,11 @@ def open_slide(path: str | Path, *, mpp: float | None = None, icc: bool = False)
         raise
 
 
-def _reopen(path: Path, mpp: float | None, icc: bool) -> Slide:
+def _reopen(path: SlidePath, mpp: float | None, icc: bool) -> Slide:
     return open_slide(path, mpp=mpp, icc=icc)
 
 
-def _info(path: Path, source: Source, mpp: float | None) -> SlideInfo:
+def _info(path: SlidePath, source: Source, mpp: float | None) -> SlideInfo:
     shape = source.planes[0].shape
     levels = tuple(
         Level(plane.shape, (shape[0] / plane.shape[0], shape[1] / plane.shape[1])) for plane in source.planes

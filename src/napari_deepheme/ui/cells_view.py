@@ -138,7 +138,7 @@ class CellsView:
     def _image_of(self, session: Session) -> Image | None:
         """The layer of an analysis's slide."""
         layers = slide_layers(self.state.viewer)
-        return next((each for each in layers if slide_path(each) == session.slide), None)
+        return next((each for each in layers if str(slide_path(each)) == str(session.slide)), None)
 
     def _bind(self, session: Session, layer: Points) -> None:
         self._layers.append((session, layer))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from napari.layers import Layer, Points
 from numpy.typing import NDArray
 
 from napari_deepheme.analysis.result import Analysis
+from napari_deepheme.slide.location import SlidePath
 from napari_deepheme.stats.differential import RULE
 from napari_deepheme.taxonomy import CellClass, Taxonomy
 from napari_deepheme.ui.display import NO_LABEL, ColourBy, Display, cell_colours, cell_symbols, scale_of
@@ -59,7 +59,7 @@ class Origin:
         return {LayerKey.CELLS: asdict(self) | {"rule": RULE}}
 
 
-def moved_to(analysis: Analysis, slide: Path) -> Analysis:
+def moved_to(analysis: Analysis, slide: SlidePath) -> Analysis:
     """The analysis of a slide whose file lies elsewhere now."""
     facts = analysis.facts
     return replace(analysis, facts=replace(facts, slide=replace(facts.slide, path=slide)))
