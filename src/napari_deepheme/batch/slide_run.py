@@ -15,9 +15,9 @@ from napari_deepheme.analysis.run import analyse_with
 from napari_deepheme.analysis.sink import Memory
 from napari_deepheme.batch.plan import Plan
 from napari_deepheme.errors import AnalysisFileError, DeepHemeError
+from napari_deepheme.export.counts import differential_of
 from napari_deepheme.export.files import write_csv
 from napari_deepheme.export.formats import export_cells
-from napari_deepheme.export.table import differential_of
 from napari_deepheme.given import check_on_slide, read_cells
 from napari_deepheme.jobs import Job
 from napari_deepheme.slide.location import SlidePath

@@ -8,9 +8,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from napari_deepheme.errors import ScaleError
 from napari_deepheme.slide.icc import in_srgb, profile_name
 from napari_deepheme.slide.location import SlidePath, slide_path
@@ -21,6 +18,7 @@ from napari_deepheme.slide.sources import open_source
 
 if TYPE_CHECKING:
     import dask.array as da
+from napari_deepheme.slide.level_array import LevelArray
 
 _CHUNK = 512
 _LEVEL_TOLERANCE = 1.01  # real downsamples are 2.0005 where 2 is meant
@@ -153,7 +151,7 @@ class Slide:
         token = tokenize(path, *(() if stat is None else (stat.st_mtime_ns, stat.st_size)))
         return [
             da.from_array(  # type: ignore[no-untyped-call]
-                _LevelArray(self, level),
+                LevelArray(self, level),
                 chunks=(_CHUNK, _CHUNK, 3),
                 name=f"slide-{token}-{level}",
                 asarray=False,
@@ -220,24 +218,6 @@ class Slide:
             if all(a <= b * _LEVEL_TOLERANCE for a, b in zip(own, downsample, strict=True))
         ]
         return max(fitting, default=0)
-
-
-class _LevelArray:
-    """One level as the array-like that dask slices."""
-
-    ndim = 3
-    dtype = np.dtype(np.uint8)
-
-    def __init__(self, slide: Slide, level: int) -> None:
-        self._slide, self._level = slide, level
-        self.shape = (*slide.level_shape(level), 3)
-
-    def __getitem__(self, key: tuple[slice, slice, slice]) -> NDArray[np.uint8]:
-        rows, columns = (range(*part.indices(size)) for part, size in zip(key, self.shape[:2], strict=False))
-        window = (rows.start, columns.start, rows.stop, columns.stop)
-        if not len(rows) or not len(columns):
-            return np.zeros((len(rows), len(columns), 3), np.uint8)[..., key[2]]
-        return self._slide.level_pixels(self._level, window)[:: rows.step, :: columns.step, key[2]]
 
 
 def open_slide(path: str | SlidePath, *, mpp: float | None = None, icc: bool = False) -> Slide:

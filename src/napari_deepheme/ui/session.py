@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from napari_deepheme.analysis.corrections import Correction, CorrectionKind, settled
 from napari_deepheme.analysis.result import Analysis
 from napari_deepheme.errors import OptionError
-from napari_deepheme.export.table import MODEL, PERSON, counted_by, differential
+from napari_deepheme.export.counts import counted_by, differential
+from napari_deepheme.export.table import MODEL, PERSON
 from napari_deepheme.slide.location import SlidePath, slide_path
 from napari_deepheme.stats.assessment import AssessmentOptions
 from napari_deepheme.stats.differential import Differential

@@ -9,7 +9,7 @@ from review_cells import analysis_of
 
 from napari_deepheme.datasets.folders import labelled_images
 from napari_deepheme.errors import OptionError
-from napari_deepheme.export.table import differential_of
+from napari_deepheme.export.counts import differential_of
 from napari_deepheme.jobs import drain
 from napari_deepheme.ui.exports import Export, export_job
 from napari_deepheme.ui.session import Session
