@@ -52,7 +52,7 @@ def classify_all(
     memory_limit : int or None
         Bytes that a local worker may take.
     as_json : bool
-        Whether progress is for a program: lines of JSON on stderr.
+        Whether a program reads the results; the progress of several slides is lines of JSON on stderr then.
 
     Raises
     ------
@@ -63,8 +63,8 @@ def classify_all(
         return _on_cluster(slides, plan, scheduler, memory_limit, as_json=as_json)
     engine = Engine(load_bundle(plan.model), plan.run)
     check_folder(plan.out)
-    if len(slides) == 1 and not as_json:
-        return [_alone(engine, slides[0], plan)]
+    if len(slides) == 1:
+        return [_alone(engine, slides[0], plan, show=not as_json)]
     with board_for(len(slides), as_json=as_json) as board:
         rows = _followed(classify_in_turn(engine, slides, plan), board, show=not as_json)
     board.conclude(rows)
@@ -83,7 +83,7 @@ def _on_cluster(
     return rows
 
 
-def _alone(engine: Engine, name: str, plan: Plan) -> SlideRow:
+def _alone(engine: Engine, name: str, plan: Plan, *, show: bool) -> SlideRow:
     """One slide, behind a bar of its own."""
     row = SlideRow(name, tries=1)
     try:
@@ -91,7 +91,7 @@ def _alone(engine: Engine, name: str, plan: Plan) -> SlideRow:
     except DeepHemeError as err:
         print_error(err)
         return SlideRow(name, Status.FAILED, str(err), tries=1)
-    _say(finished)
+    _say(finished, show=show)
     return ended(row, finished)
 
 
@@ -101,16 +101,18 @@ def _followed(job: Job[list[SlideRow]], board: Board, *, show: bool) -> list[Sli
             board.take(progress)
             if progress.finished is not None and show:
                 with board.aside():
-                    _say(progress.finished)
+                    _say(progress.finished, show=True)
 
     return drain(job, report)
 
 
-def _say(finished: Finished) -> None:
-    """Print what became of a slide."""
+def _say(finished: Finished, *, show: bool) -> None:
+    """Print what became of a slide: the warnings, and if wanted its numbers and files."""
     facts = finished.analysis.facts
     for notice in finished.notices:
         print_warning(f"{facts.slide.path.name}: {notice.text}")
+    if not show:
+        return
     print_differential(finished.count, f"{facts.slide.path.name}, model {facts.bundle.name}")
     for each in finished.files:
         print_line(f"wrote {each}")
