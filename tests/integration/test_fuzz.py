@@ -43,5 +43,9 @@ def test_the_fuzzer_finds_what_it_is_made_to_find(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(str(SCRIPT.parent))
     fuzzer = importlib.import_module("fuzz")
     monkeypatch.setattr("napari_deepheme.slide.tiff_plane.TiffPlane.damage", lambda *window: "")
-    outcomes = [fuzzer.run_case(1_000_003 + number, tmp_path) for number in range(60)]
+    outcomes = []
+    for number in range(60):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        outcomes.append(fuzzer.run_case(1_000_003 + number, folder))
     assert any(outcome.startswith("BAD") for outcome in outcomes)

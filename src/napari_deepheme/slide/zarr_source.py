@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -56,6 +56,7 @@ def open_zarr(place: Path | str, cache: BlockCache) -> Source:
         root = zarr.open_group(
             store.Folder(place, read_only=True) if isinstance(place, Path) else place,
             mode="r",
+            zarr_format=_format(place),
             use_consolidated=False,
         )
         return _source(place, root, cache)
@@ -63,6 +64,13 @@ def open_zarr(place: Path | str, cache: BlockCache) -> Source:
         raise
     except _FAULTS as err:
         raise SlideError(f"{place}: not a readable OME-Zarr ({short(err)}); {COPY_AGAIN}") from err
+
+
+def _format(place: Path | str) -> Literal[2, 3] | None:
+    """Of a folder that holds both, the newer; zarr would warn of that."""
+    if not isinstance(place, Path):
+        return None
+    return 3 if (place / "zarr.json").is_file() else 2
 
 
 def _source(place: Path | str, root: zarr.Group, cache: BlockCache) -> Source:
