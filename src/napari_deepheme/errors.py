@@ -11,6 +11,10 @@ class SlideError(DeepHemeError):
     """A slide file cannot be opened or read."""
 
 
+class UnreachableError(SlideError):
+    """A slide cannot be read at the moment: its disk or server fails; another try may do."""
+
+
 class DamagedTileError(SlideError):
     """A tile of an open slide is damaged; the rest of the slide can be read."""
 
@@ -41,6 +45,10 @@ class TableError(DeepHemeError):
 
 class AnalysisFileError(DeepHemeError):
     """An analysis file cannot be read or written."""
+
+
+class BusyError(AnalysisFileError):
+    """Another process writes an analysis file."""
 
 
 class JobError(Exception):

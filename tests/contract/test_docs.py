@@ -42,6 +42,7 @@ def test_the_table_of_options_has_every_one_of_classify_that_changes_the_result(
     named = {name for row in options_table() for name in re.findall(r"--[a-z-]+", row[1])}
     about_files = {"--out", "--formats", "--json", "--help", "--model", "--match-stain", "--match-prior"}
     about_files |= {"--store", "--resume"}
+    about_files |= {"--scheduler", "--memory-limit"}  # how it runs: docs/scale.md
     assert named == commands()["classify"] - about_files
 
 

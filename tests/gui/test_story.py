@@ -9,7 +9,8 @@ from qtpy.QtCore import Qt, QThreadPool
 from qtpy.QtWidgets import QFileDialog
 
 from napari_deepheme.export import read_cells_csv
-from napari_deepheme.export.table import cells_table, differential_of
+from napari_deepheme.export.counts import differential_of
+from napari_deepheme.export.table import cells_table
 from napari_deepheme.store import open_analysis
 from napari_deepheme.ui.added_cells import added_cells_of
 from napari_deepheme.ui.layers import is_cells

@@ -12,7 +12,8 @@ import tifffile
 from PIL import Image
 
 from napari_deepheme import AnalysisOptions, analyse, cells_table, cli, drain, load_bundle, open_slide
-from napari_deepheme.cli import classifying, printing
+from napari_deepheme.batch import slide_run
+from napari_deepheme.cli import printing
 from napari_deepheme.export import read_cells_csv
 from napari_deepheme.jobs import Progress
 
@@ -106,7 +107,7 @@ def test_ctrl_c_is_exit_code_130(monkeypatch, tmp_path, smear_path, toy_bundle_f
     def interrupted(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(classifying, "analyse_with", interrupted)
+    monkeypatch.setattr(slide_run, "analyse_with", interrupted)
     assert run(monkeypatch, "classify", smear_path, "--out", tmp_path, "--model", toy_bundle_folder) == 130
 
 

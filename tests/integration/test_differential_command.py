@@ -10,7 +10,7 @@ from test_cli import refused, run
 
 from napari_deepheme.analysis.result import UnitResult
 from napari_deepheme.export import cells_table, write_csv
-from napari_deepheme.export.table import differential_of
+from napari_deepheme.export.counts import differential_of
 from napari_deepheme.store.opening import create_analysis
 
 PREDICTIONS = "image\tBLA\tLYT\tNGS\na\t0.1\t0.8\t0.1\nb\t0.7\t0.2\t0.1\nc\t0.0\t0.9\t0.1\n"

@@ -30,7 +30,7 @@ def ensemble() -> Ensemble:
 def test_it_is_what_the_small_recipe_makes(ensemble):
     recipe = read_recipe("small")
     spec = load_bundle("pbc-11").spec
-    assert spec.views == recipe.magnifications == (1.1, 0.9)
+    assert spec.views == recipe.test_time_views == (1.1, 0.9)
     assert spec.architecture == recipe.architecture
 
 

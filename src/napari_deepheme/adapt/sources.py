@@ -19,6 +19,7 @@ from napari_deepheme.datasets.labels import listed
 from napari_deepheme.errors import OptionError, ScaleError, SlideError, TableError
 from napari_deepheme.export.table import PERSON, cells_table
 from napari_deepheme.jobs import Job, Progress
+from napari_deepheme.slide.location import SlidePath
 from napari_deepheme.slide.reader import Slide, open_slide
 from napari_deepheme.slide.tiles import crops, prefetch
 from napari_deepheme.store import SUFFIX, open_analysis
@@ -147,7 +148,7 @@ class CorrectedAnalysis:
             return on_slide(rows, slide, spec, self.file)
 
 
-def on_slide(rows: pd.DataFrame, slide: Slide, spec: BundleSpec, source: Path) -> LabelledCells:
+def on_slide(rows: pd.DataFrame, slide: Slide, spec: BundleSpec, source: SlidePath) -> LabelledCells:
     """Labelled cells of a table, with their crops from the slide; ``source`` is named where they do not fit.
 
     Raises

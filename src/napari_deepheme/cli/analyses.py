@@ -98,8 +98,8 @@ def _counted(
     path: Path, counting: CountOptions | None, detection_threshold: float | None, match_prior: bool | None
 ) -> tuple[Differential, str, Reliability]:
     """Count an analysis; its differential, its title and what stands behind it."""
+    from napari_deepheme.export.counts import differential_of  # noqa: PLC0415
     from napari_deepheme.export.reliability import reliability_of  # noqa: PLC0415
-    from napari_deepheme.export.table import differential_of  # noqa: PLC0415
     from napari_deepheme.store import open_analysis  # noqa: PLC0415
 
     with open_analysis(path) as opened:

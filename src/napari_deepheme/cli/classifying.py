@@ -1,26 +1,30 @@
-"""What ``classify`` does with one slide after the other."""
+"""What ``classify`` does with its slides: one, one after the other, or many at once."""
 
 from __future__ import annotations
 
-import time
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Sequence
 
 from napari_deepheme.analysis.engine import Engine
-from napari_deepheme.analysis.options import AnalysisOptions
-from napari_deepheme.analysis.result import Analysis, Notice, NoticeKind
-from napari_deepheme.analysis.run import analyse_with
-from napari_deepheme.analysis.sink import Memory
-from napari_deepheme.cli.printing import print_differential, print_line, print_warning, with_bar
-from napari_deepheme.errors import OptionError
-from napari_deepheme.export.files import write_csv
-from napari_deepheme.export.formats import Format, export_cells
-from napari_deepheme.export.table import differential_of
-from napari_deepheme.given import check_on_slide, read_cells
-from napari_deepheme.slide.reader import Slide, open_slide
-from napari_deepheme.store import AnalysisFile, continued, signature_of
-from napari_deepheme.tables import check_output
+from napari_deepheme.batch.cluster import connected
+from napari_deepheme.batch.dispatch import classify_on
+from napari_deepheme.batch.plan import Plan
+from napari_deepheme.batch.rows import BatchProgress, SlideRow, Status
+from napari_deepheme.batch.sequence import classify_in_turn, ended
+from napari_deepheme.batch.slide_run import Finished, classify_slide
+from napari_deepheme.classify.bundle import load_bundle
+from napari_deepheme.cli.board import Board, board_for
+from napari_deepheme.cli.printing import (
+    print_differential,
+    print_error,
+    print_line,
+    print_warning,
+    with_bar,
+)
+from napari_deepheme.errors import DeepHemeError, OptionError
+from napari_deepheme.export.files import check_folder
+from napari_deepheme.export.formats import Format
+from napari_deepheme.jobs import Job, drain
+from napari_deepheme.slide.location import slide_path
 
 
 def formats_named(formats: str) -> list[Format]:
@@ -32,98 +36,81 @@ def formats_named(formats: str) -> list[Format]:
     return [Format(name) for name in names]
 
 
-@dataclass(frozen=True, slots=True)
-class Classifying:
-    """Classifies slides with one engine and one set of options, and writes their results.
+def classify_all(
+    slides: Sequence[str], plan: Plan, scheduler: str | None, memory_limit: int | None, *, as_json: bool
+) -> list[SlideRow]:
+    """Classify slides, say how far they are, and write and print their results.
 
-    Attributes
+    Parameters
     ----------
-    engine : Engine
-    options : AnalysisOptions
-    out : Path
-        Folder of the results.
-    formats : list of Format
-        To write the cells in.
-    store : bool
-        Whether an analysis file is written.
-    fresh : bool
-        Whether an earlier one is left alone.
-    show : bool
-        Whether the differential is printed.
+    slides : sequence of str
+        Paths and URLs.
+    plan : Plan
+    scheduler : str or None
+        Where several are classified at once, see :func:`~napari_deepheme.batch.connected`; None takes them
+        one after the other in this process.
+    memory_limit : int or None
+        Bytes that a local worker may take.
+    as_json : bool
+        Whether progress is for a program: lines of JSON on stderr.
+
+    Raises
+    ------
+    DeepHemeError
+        The model, an option or the folder cannot be used; a slide that cannot is a row that says so.
     """
+    if scheduler is not None:
+        return _on_cluster(slides, plan, scheduler, memory_limit, as_json=as_json)
+    engine = Engine(load_bundle(plan.model), plan.run)
+    check_folder(plan.out)
+    if len(slides) == 1 and not as_json:
+        return [_alone(engine, slides[0], plan)]
+    with board_for(len(slides), as_json=as_json) as board:
+        rows = _followed(classify_in_turn(engine, slides, plan), board, show=not as_json)
+    board.conclude(rows)
+    return rows
 
-    engine: Engine
-    options: AnalysisOptions
-    out: Path
-    formats: list[Format]
-    store: bool
-    fresh: bool
-    show: bool
 
-    def run(self, path: Path, mpp: float | None, cells: Path | None, roi: Path | None) -> dict[str, object]:
-        """Classify one slide, write its tables, and give its entry of the JSON report."""
-        start = time.perf_counter()
-        with ExitStack() as opened:
-            slide = opened.enter_context(open_slide(path, mpp=mpp))
-            for each in self._results(slide.info.path):
-                check_output(each)  # before hours of work depend on it
-            options = self.options
-            if roi is not None:
-                check_on_slide(options.regions, slide.info.shape, roi)
-            if cells is not None:
-                options = replace(options, cells=read_cells(cells, slide.info.mpp))
-            file, remarks = self._file(slide, options, opened)
-            analysis = with_bar(analyse_with(self.engine, slide, options, file or Memory()))
-        report = self._write(analysis, file, remarks)
-        return report | {"seconds": round(time.perf_counter() - start, 2)}
+def _on_cluster(
+    slides: Sequence[str], plan: Plan, scheduler: str, memory_limit: int | None, *, as_json: bool
+) -> list[SlideRow]:
+    with (
+        connected(scheduler, memory_limit) as client,
+        board_for(len(slides), as_json=as_json, link=client.dashboard_link) as board,
+    ):
+        rows = _followed(classify_on(client, slides, plan), board, show=False)
+    board.conclude(rows)
+    return rows
 
-    def _results(self, slide: Path) -> list[Path]:
-        """Files of a slide: its cells in each format, and the differential."""
-        cells = [self.out / f"{slide.stem}.cells.{each}" for each in self.formats]
-        return [*cells, self.out / f"{slide.stem}.differential.csv"]
 
-    def _file(
-        self, slide: Slide, options: AnalysisOptions, opened: ExitStack
-    ) -> tuple[AnalysisFile | None, list[Notice]]:
-        if not self.store:
-            return None, []
-        signature = signature_of(slide, self.engine.bundle, options)
-        file, remark = continued(slide.info.path, self.out, signature, fresh=self.fresh)
-        opened.enter_context(file)
-        return file, [Notice(NoticeKind.STORED, remark)] if remark else []
+def _alone(engine: Engine, name: str, plan: Plan) -> SlideRow:
+    """One slide, behind a bar of its own."""
+    row = SlideRow(name, tries=1)
+    try:
+        finished = with_bar(classify_slide(engine, plan, slide_path(name)))
+    except DeepHemeError as err:
+        print_error(err)
+        return SlideRow(name, Status.FAILED, str(err), tries=1)
+    _say(finished)
+    return ended(row, finished)
 
-    def _write(
-        self, analysis: Analysis, file: AnalysisFile | None, remarks: list[Notice]
-    ) -> dict[str, object]:
-        facts = analysis.facts
-        path = facts.slide.path
-        count = differential_of(analysis)
-        *tables, counts = files = self._results(path)
-        for each in tables:
-            export_cells(analysis, each)
-        write_csv(count.table(), counts)
-        for notice in (*remarks, *analysis.notices):
-            print_warning(f"{path.name}: {notice.text}")
-        if self.show:
-            print_differential(count, f"{path.name}, model {facts.bundle.name}")
-            for each in files if file is None else [*files, file.path]:
-                print_line(f"wrote {each}")
-        prior = facts.calibration.class_prior if facts.options.assessment.match_prior else None
-        mpp = facts.slide.mpp
-        return {
-            "slide": str(path),
-            "analysis": None if file is None else str(file.path),
-            "files": [str(each) for each in files],
-            "cells": count.n_cells,
-            "counted": count.n_counted,
-            "needs_review": int(analysis.counting().assessed().needs_review.sum()),
-            "mpp": None if mpp is None else sum(mpp) / 2,
-            "detector": facts.detector or "given",
-            "detection_threshold": facts.detection_threshold(),
-            "crowding": round(facts.calibration.crowding, 3),
-            "regions": [region.name for region in analysis.regions],
-            "failed_units": [key for key, failure in analysis.units.items() if failure],
-            "stain_matched": facts.calibration.stain is not None,
-            "class_prior": prior and dict(zip(facts.bundle.taxonomy.codes, prior, strict=True)),
-            "warnings": [notice.text for notice in (*remarks, *analysis.notices)],
-        }
+
+def _followed(job: Job[list[SlideRow]], board: Board, *, show: bool) -> list[SlideRow]:
+    def report(progress: object) -> None:
+        if isinstance(progress, BatchProgress):
+            board.take(progress)
+            if progress.finished is not None and show:
+                with board.aside():
+                    _say(progress.finished)
+
+    return drain(job, report)
+
+
+def _say(finished: Finished) -> None:
+    """Print what became of a slide."""
+    facts = finished.analysis.facts
+    for notice in finished.notices:
+        print_warning(f"{facts.slide.path.name}: {notice.text}")
+    print_differential(finished.count, f"{facts.slide.path.name}, model {facts.bundle.name}")
+    for each in finished.files:
+        print_line(f"wrote {each}")

@@ -27,8 +27,9 @@ def differential_of_table(path: Path, counting: CountOptions) -> Differential:
 
 def _of_cells(path: Path, counting: CountOptions) -> Differential:
     """Count a ``cells.csv`` by the labels that hold."""
+    from napari_deepheme.export.counts import differential  # noqa: PLC0415
     from napari_deepheme.export.files import read_cells_csv  # noqa: PLC0415
-    from napari_deepheme.export.table import differential, taxonomy_of  # noqa: PLC0415
+    from napari_deepheme.export.table import taxonomy_of  # noqa: PLC0415
 
     table = read_cells_csv(path)
     return differential(table, taxonomy_of(table[table["label"] != ""]), counting, by_field=True)

@@ -7,9 +7,9 @@ from pathlib import Path
 _SQLITE = b"SQLite format 3\x00"
 
 
-def facts_of(path: Path, mpp: float | None) -> dict[str, object]:
+def facts_of(place: str, mpp: float | None) -> dict[str, object]:
     """Names and values, of an analysis file or of a slide; content decides, not the name."""
-    return _of_analysis(path) if is_analysis(path) else _of_slide(path, mpp)
+    return _of_analysis(Path(place)) if is_analysis(Path(place)) else _of_slide(place, mpp)
 
 
 def is_analysis(path: Path) -> bool:
@@ -23,7 +23,7 @@ def is_analysis(path: Path) -> bool:
         return False
 
 
-def _of_slide(path: Path, mpp: float | None) -> dict[str, object]:
+def _of_slide(path: str, mpp: float | None) -> dict[str, object]:
     from napari_deepheme.slide.reader import open_slide  # noqa: PLC0415  an analysis does not need it
 
     with open_slide(path, mpp=mpp) as slide:

@@ -9,13 +9,9 @@ from typing import Annotated
 import typer
 
 from napari_deepheme.analysis.options import AnalysisOptions, RunOptions
-from napari_deepheme.classify.bundle import DEFAULT_BUNDLE, load_bundle
-from napari_deepheme.cli.printing import (
-    print_error,
-    print_facts,
-    print_json,
-)
-from napari_deepheme.errors import DeepHemeError, OptionError
+from napari_deepheme.classify.bundle import DEFAULT_BUNDLE
+from napari_deepheme.cli.printing import print_facts, print_json
+from napari_deepheme.errors import OptionError
 from napari_deepheme.models.device import Device, Precision
 from napari_deepheme.stats.assessment import AssessmentOptions
 
@@ -39,7 +35,9 @@ MatchPrior = Annotated[
 
 
 def info(
-    path: Annotated[Path, typer.Argument(metavar="SLIDE", help="A slide, or an analysis file.")],
+    path: Annotated[
+        str, typer.Argument(metavar="SLIDE", help="A slide, by its path or URL, or an analysis file.")
+    ],
     mpp: Mpp = None,
     as_json: Json = False,
 ) -> None:
@@ -54,7 +52,12 @@ def info(
 
 
 def classify(
-    slides: Annotated[list[Path], typer.Argument(help="Slide files or images of fields of view.")],
+    slides: Annotated[
+        list[str],
+        typer.Argument(
+            help="Slide files or images of fields of view; TIFF slides elsewhere by https://, s3:// or gs://."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Folder for the results; made if it is not there.")],
     model: Annotated[str, typer.Option(help="Embedded model, or a bundle's folder or zip.")] = DEFAULT_BUNDLE,
     detector: Annotated[
@@ -106,18 +109,34 @@ def classify(
     formats: Annotated[
         str, typer.Option(help="Comma-separated, of: csv, geojson, geojson.gz, parquet.")
     ] = "csv",
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="local:N|ADDRESS",
+            help="Classify several slides at once: on N processes of this machine, or on the workers of a "
+            "dask scheduler (tcp://host:8786).",
+        ),
+    ] = None,
+    memory_limit: Annotated[
+        str | None,
+        typer.Option(
+            help="Memory that a process may take, such as 4GB: batches shrink to fit; a worker of local:N "
+            "that takes more is ended, and its slide begun again."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Find and classify nucleated cells; write <slide>.cells.csv and <slide>.differential.csv."""
-    from napari_deepheme.analysis.engine import Engine  # noqa: PLC0415  seconds that help texts need not wait for
-    from napari_deepheme.cli.classifying import Classifying, formats_named  # noqa: PLC0415
-    from napari_deepheme.export.files import check_folder  # noqa: PLC0415
+    from napari_deepheme.batch.memory import batch_size_within, bytes_of  # noqa: PLC0415  help texts do without
+    from napari_deepheme.batch.plan import Plan  # noqa: PLC0415
+    from napari_deepheme.cli.classifying import classify_all, formats_named  # noqa: PLC0415
     from napari_deepheme.given import read_regions  # noqa: PLC0415
     from napari_deepheme.stats.planning import stop_rule  # noqa: PLC0415
 
     wanted = formats_named(formats)
     _check_names(slides)
     _check_one_slide(slides, {"--roi": roi, "--cells": cells})
+    limit = None if memory_limit is None else bytes_of(memory_limit)
     options = AnalysisOptions(
         target_cells=target_cells,
         regions=read_regions(roi) if roi else (),
@@ -126,24 +145,26 @@ def classify(
         match_stain=match_stain,
         assessment=AssessmentOptions(detection_threshold, match_prior=match_prior),
     )
-    engine = Engine(load_bundle(model), RunOptions(device, precision))
-    check_folder(out)
-    task = Classifying(engine, options, out, wanted, store=store, fresh=fresh, show=not as_json)
-    reports, failed = [], False
-    for path in slides:
-        try:
-            reports.append(task.run(path, mpp, cells, roi))
-        except DeepHemeError as err:
-            # one unreadable slide does not cost the others
-            print_error(err)
-            failed = True
+    plan = Plan(
+        out=out,
+        model=model,
+        options=options,
+        run=RunOptions(device, precision, batch_size_within(limit)),
+        formats=tuple(wanted),
+        mpp=mpp,
+        store=store,
+        fresh=fresh,
+        cells=cells,
+        roi=roi,
+    )
+    rows = classify_all(slides, plan, scheduler, limit, as_json=as_json)
     if as_json:
-        print_json({"slides": reports})
-    if failed:
-        raise typer.Exit(2)
+        print_json({"slides": [dict(row.report) for row in rows if row.report is not None]})
+    if any(row.report is None for row in rows):
+        raise typer.Exit(1 if all(row.is_fault for row in rows if row.report is None) else 2)
 
 
-def _check_one_slide(slides: list[Path], given: dict[str, Path | None]) -> None:
+def _check_one_slide(slides: list[str], given: dict[str, Path | None]) -> None:
     for option, path in given.items():
         if path is not None and len(slides) > 1:
             raise OptionError(
@@ -151,8 +172,10 @@ def _check_one_slide(slides: list[Path], given: dict[str, Path | None]) -> None:
             )
 
 
-def _check_names(slides: list[Path]) -> None:
-    twice = [stem for stem, n in Counter(path.stem for path in slides).items() if n > 1]
+def _check_names(slides: list[str]) -> None:
+    from napari_deepheme.slide.location import slide_path  # noqa: PLC0415  as above
+
+    twice = [stem for stem, n in Counter(slide_path(name).stem for name in slides).items() if n > 1]
     if twice:
         raise OptionError(
             f"Several slides are called {', '.join(twice)} and would overwrite each other's results; "

@@ -84,7 +84,7 @@ def _started(recipe: Recipe, start: str) -> Recipe:
     same = ("architecture", "head", "input_px", "mpp", "mean", "std")
     # the last member: of a snapshot ensemble the one that has learned longest
     begun: dict[str, object] = {"start": str(bundle.root / spec.members[-1].file)}
-    begun |= {"magnifications": spec.views}
+    begun |= {"test_time_views": spec.views}
     return recipe.model_copy(update={name: getattr(spec, name) for name in same} | begun)
 
 

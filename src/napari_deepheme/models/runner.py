@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from napari_deepheme.models.device import Device, Precision, torch_device, torch_precision
+from napari_deepheme.models.memory import keep_freed_memory
 
 R = TypeVar("R")
 
@@ -52,6 +53,8 @@ class Runner:
         # cores that share a batch wait for each other, in networks as small as these a seventh of the time
         self._cores = torch.get_num_threads() if self.device.type == "cpu" else 1
         self._pool = _core_threads(self._cores)
+        if self.device.type == "cpu":
+            keep_freed_memory()
 
     @property
     def full_px(self) -> int:

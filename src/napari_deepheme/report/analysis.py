@@ -12,8 +12,8 @@ import numpy as np
 from napari_deepheme.analysis.corrections import holding
 from napari_deepheme.analysis.result import Analysis
 from napari_deepheme.analysis.sign_off import day, review_status
+from napari_deepheme.export.counts import counted_by, differential_of
 from napari_deepheme.export.reliability import calibration_of, reliability_of
-from napari_deepheme.export.table import counted_by, differential_of
 from napari_deepheme.report.slide import Correction, Crop, GalleryRow, Overview, ReviewState, SlideReport
 from napari_deepheme.slide.reader import Slide
 from napari_deepheme.slide.tiles import crops

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 
 from napari_deepheme.errors import SlideError
+from napari_deepheme.slide.file import open_bytes
+from napari_deepheme.slide.location import RemotePath
 from napari_deepheme.slide.metadata import SlideInfo
 
 _END = 2**20
@@ -20,9 +23,11 @@ def fingerprint(info: SlideInfo) -> str:
     Raises
     ------
     SlideError
-        The file cannot be read.
+        The file cannot be read; :class:`UnreachableError` if its server fails.
     """
     try:
+        if isinstance(info.path, RemotePath):
+            return _remote_fingerprint(info.path, info.shape)
         return _fingerprint(info.path, info.shape)
     except OSError as err:
         raise SlideError(f"{info.path} cannot be read ({err.strerror or err}).") from err
@@ -41,3 +46,13 @@ def _fingerprint(path: Path, shape: tuple[int, int]) -> str:
             digest.update(opened.read(_END))
     total = sum(file.stat().st_size for file in files)
     return f"{total}-{digest.hexdigest()[:24]}-{shape[0]}x{shape[1]}"
+
+
+def _remote_fingerprint(path: RemotePath, shape: tuple[int, int]) -> str:
+    """The same as of a copy on this machine."""
+    digest = sha256()
+    with closing(open_bytes(path)) as file:
+        end = min(_END, file.size)
+        digest.update(file.read(0, end))
+        digest.update(file.read(file.size - end, end))
+        return f"{file.size}-{digest.hexdigest()[:24]}-{shape[0]}x{shape[1]}"

@@ -11,7 +11,7 @@ import struct
 from dataclasses import dataclass
 
 from napari_deepheme.errors import SlideError
-from napari_deepheme.slide.file import SlideFile
+from napari_deepheme.slide.file import SlideBytes
 
 MAX_PAGES = 4000
 MAX_TAGS = 1000
@@ -42,7 +42,7 @@ class _Kind:
         return cls(f"{order}H", f"{order}HHI4s", f"{order}I", 4)
 
 
-def check_directories(file: SlideFile) -> None:
+def check_directories(file: SlideBytes) -> None:
     """Refuse a TIFF with too many pages, or with a tag of too many values.
 
     Raises
@@ -69,7 +69,7 @@ def check_directories(file: SlideFile) -> None:
         waiting += _read_directory(file, kind, at)
 
 
-def _read_directory(file: SlideFile, kind: _Kind, at: int) -> list[int]:
+def _read_directory(file: SlideBytes, kind: _Kind, at: int) -> list[int]:
     """Check one directory; where those it leads to lie."""
     size, entry = struct.calcsize(kind.n_tags), struct.calcsize(kind.entry)
     n_tags = struct.unpack(kind.n_tags, file.read(at, size))[0]
@@ -93,7 +93,7 @@ def _read_directory(file: SlideFile, kind: _Kind, at: int) -> list[int]:
     return further
 
 
-def _next(file: SlideFile, kind: _Kind, end: int, *, is_ndpi: bool) -> int:
+def _next(file: SlideBytes, kind: _Kind, end: int, *, is_ndpi: bool) -> int:
     """Where the directory after the one that ends at ``end`` lies."""
     form, size = kind.offset, struct.calcsize(kind.offset)
     if is_ndpi and size == 4 and end + 8 <= file.size:
@@ -105,7 +105,7 @@ def _next(file: SlideFile, kind: _Kind, end: int, *, is_ndpi: bool) -> int:
     return narrow
 
 
-def _check_count(file: SlideFile, code: int, value_type: int, count: int) -> None:
+def _check_count(file: SlideBytes, code: int, value_type: int, count: int) -> None:
     text = value_type in _TEXT_TYPES
     if count > (MAX_TEXT if text else MAX_VALUES) and count * _SIZES.get(value_type, 1) <= file.size:
         raise SlideError(
@@ -114,7 +114,7 @@ def _check_count(file: SlideFile, code: int, value_type: int, count: int) -> Non
         )
 
 
-def _offsets(file: SlideFile, kind: _Kind, count: int, value: bytes) -> list[int]:
+def _offsets(file: SlideBytes, kind: _Kind, count: int, value: bytes) -> list[int]:
     """Where the directories below a page lie."""
     one = struct.calcsize(kind.offset)
     n = min(count, MAX_PAGES + 1)

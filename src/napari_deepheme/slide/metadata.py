@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
+
+from napari_deepheme.slide.location import SlidePath
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage
@@ -53,7 +54,7 @@ class SlideInfo:
 
     Attributes
     ----------
-    path : Path
+    path : Path or RemotePath
         The file.
     format, vendor : str
         For a person, for example "Aperio SVS" and "Aperio"; the vendor may be empty.
@@ -75,7 +76,7 @@ class SlideInfo:
         Name of the ICC profile its colours are in, "" if it has none.
     """
 
-    path: Path
+    path: SlidePath
     format: str
     vendor: str
     shape: tuple[int, int]

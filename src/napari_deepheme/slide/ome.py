@@ -8,12 +8,13 @@ from xml.etree import ElementTree
 from tifffile import TiffFile
 
 from napari_deepheme.errors import SlideError
+from napari_deepheme.slide.location import RemotePath, SlidePath
 
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _MAX_PLANES = 10**5
 
 
-def check_ome(path: Path, tiff: TiffFile) -> None:
+def check_ome(path: SlidePath, tiff: TiffFile) -> None:
     """Refuse OME-XML that names files other than TIFFs beside this one, or more planes than can be.
 
     tifffile opens whatever ``<UUID FileName="…">`` says, and makes a place for every plane.
@@ -38,9 +39,14 @@ def check_ome(path: Path, tiff: TiffFile) -> None:
             _check_planes(path, element)
 
 
-def _check_name(path: Path, name: str) -> None:
+def _check_name(path: SlidePath, name: str) -> None:
     if not name or name == path.name:
         return
+    if isinstance(path, RemotePath):
+        raise SlideError(
+            f"{path}: its OME-XML names another file, {name[:200]!r}; a slide elsewhere must be one file, "
+            "download all of them."
+        )
     beside = path.parent / name
     # a file of an old name, or one left behind, is missing: tifffile does without
     if (
@@ -63,7 +69,7 @@ def _is_tiff(path: Path) -> bool:
         return file.read(4) in TIFF_MAGIC
 
 
-def _check_planes(path: Path, pixels: ElementTree.Element) -> None:
+def _check_planes(path: SlidePath, pixels: ElementTree.Element) -> None:
     planes = 1
     for axis in "CZT":
         size = pixels.get(f"Size{axis}") or "1"

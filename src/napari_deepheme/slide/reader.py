@@ -8,11 +8,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from napari_deepheme.errors import ScaleError
 from napari_deepheme.slide.icc import in_srgb, profile_name
+from napari_deepheme.slide.location import SlidePath, slide_path
 from napari_deepheme.slide.metadata import MPP_RANGE, Level, SlideInfo, checked_spacing, plausible
 from napari_deepheme.slide.planes import BlockCache, Damaged, Pixels, Plane, Source, with_coarser
 from napari_deepheme.slide.resample import resample
@@ -20,6 +18,7 @@ from napari_deepheme.slide.sources import open_source
 
 if TYPE_CHECKING:
     import dask.array as da
+from napari_deepheme.slide.level_array import LevelArray
 
 _CHUNK = 512
 _LEVEL_TOLERANCE = 1.01  # real downsamples are 2.0005 where 2 is meant
@@ -147,11 +146,12 @@ class Slide:
         import dask.array as da  # noqa: PLC0415  only a viewer needs it
         from dask.base import tokenize  # noqa: PLC0415
 
-        stat = self.info.path.stat()
-        token = tokenize(str(self.info.path), stat.st_mtime_ns, stat.st_size)
+        path = self.info.path
+        stat = path.stat() if isinstance(path, Path) else None
+        token = tokenize(path, *(() if stat is None else (stat.st_mtime_ns, stat.st_size)))
         return [
             da.from_array(  # type: ignore[no-untyped-call]
-                _LevelArray(self, level),
+                LevelArray(self, level),
                 chunks=(_CHUNK, _CHUNK, 3),
                 name=f"slide-{token}-{level}",
                 asarray=False,
@@ -220,31 +220,13 @@ class Slide:
         return max(fitting, default=0)
 
 
-class _LevelArray:
-    """One level as the array-like that dask slices."""
-
-    ndim = 3
-    dtype = np.dtype(np.uint8)
-
-    def __init__(self, slide: Slide, level: int) -> None:
-        self._slide, self._level = slide, level
-        self.shape = (*slide.level_shape(level), 3)
-
-    def __getitem__(self, key: tuple[slice, slice, slice]) -> NDArray[np.uint8]:
-        rows, columns = (range(*part.indices(size)) for part, size in zip(key, self.shape[:2], strict=False))
-        window = (rows.start, columns.start, rows.stop, columns.stop)
-        if not len(rows) or not len(columns):
-            return np.zeros((len(rows), len(columns), 3), np.uint8)[..., key[2]]
-        return self._slide.level_pixels(self._level, window)[:: rows.step, :: columns.step, key[2]]
-
-
-def open_slide(path: str | Path, *, mpp: float | None = None, icc: bool = False) -> Slide:
+def open_slide(path: str | SlidePath, *, mpp: float | None = None, icc: bool = False) -> Slide:
     """Open a whole-slide image or a field of view.
 
     Parameters
     ----------
-    path : str or Path
-        The file.
+    path : str, Path or RemotePath
+        The file; a TIFF on another machine by its URL (``https://``, ``s3://``, ``gs://``).
     mpp : float, optional
         µm per pixel of level 0; replaces what the file says.
     icc : bool
@@ -256,9 +238,10 @@ def open_slide(path: str | Path, *, mpp: float | None = None, icc: bool = False)
     ScaleError
         ``mpp`` is not between 0.05 and 5 µm/px.
     SlideError
-        The file is missing, damaged or of a kind that is not supported.
+        The file is missing, damaged or of a kind that is not supported; :class:`UnreachableError` if its
+        server or disk fails.
     """
-    path = Path(path)
+    path = slide_path(path)
     if mpp is not None and not plausible((mpp, mpp)):
         low, high = MPP_RANGE
         raise ScaleError(
@@ -275,11 +258,11 @@ def open_slide(path: str | Path, *, mpp: float | None = None, icc: bool = False)
         raise
 
 
-def _reopen(path: Path, mpp: float | None, icc: bool) -> Slide:
+def _reopen(path: SlidePath, mpp: float | None, icc: bool) -> Slide:
     return open_slide(path, mpp=mpp, icc=icc)
 
 
-def _info(path: Path, source: Source, mpp: float | None) -> SlideInfo:
+def _info(path: SlidePath, source: Source, mpp: float | None) -> SlideInfo:
     shape = source.planes[0].shape
     levels = tuple(
         Level(plane.shape, (shape[0] / plane.shape[0], shape[1] / plane.shape[1])) for plane in source.planes

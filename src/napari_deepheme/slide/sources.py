@@ -6,6 +6,8 @@ from pathlib import Path
 
 from napari_deepheme.errors import SlideError
 from napari_deepheme.files import open_regular
+from napari_deepheme.slide.file import open_bytes
+from napari_deepheme.slide.location import RemotePath, SlidePath
 from napari_deepheme.slide.ome import TIFF_MAGIC
 from napari_deepheme.slide.openslide_kinds import file_in, kind_of
 from napari_deepheme.slide.openslide_source import open_with_openslide
@@ -21,7 +23,7 @@ SUPPORTED = (
 _HEAD = 132
 
 
-def open_source(path: Path, cache: BlockCache) -> Source:
+def open_source(path: SlidePath, cache: BlockCache) -> Source:
     """Open a file, or the folder that is a slide, with the reader its content asks for.
 
     Raises
@@ -29,6 +31,8 @@ def open_source(path: Path, cache: BlockCache) -> Source:
     SlideError
         It is missing, damaged or of a kind that is not supported.
     """
+    if isinstance(path, RemotePath):
+        return _open_remote(path, cache)
     if path.is_dir():
         return _open_folder(path, cache)
     head = _head(path)
@@ -65,3 +69,18 @@ def _head(path: Path) -> bytes:
         raise SlideError(
             f"{path}: cannot be read ({getattr(err, 'strerror', None) or err}); check the path."
         ) from err
+
+
+def _open_remote(path: RemotePath, cache: BlockCache) -> Source:
+    file = open_bytes(path)
+    try:
+        if file.read(0, min(file.size, 4)) in TIFF_MAGIC:
+            return open_tiff(path, cache, file)
+    except BaseException:
+        file.close()
+        raise
+    file.close()
+    raise SlideError(
+        f"{path}: this is no TIFF; expected of a slide elsewhere Aperio SVS, Hamamatsu NDPI, OME-TIFF or "
+        "another TIFF in one file; download it."
+    )

@@ -8,12 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from typing import IO, cast
 
 import numpy as np
 from tifffile import TiffFile, TiffPage, TiffPageSeries
 
 from napari_deepheme.errors import SlideError
+from napari_deepheme.slide.file import BytesStream, SlideBytes
 from napari_deepheme.slide.ifds import check_directories
+from napari_deepheme.slide.location import SlidePath
 from napari_deepheme.slide.metadata import Vendor, vendor_of
 from napari_deepheme.slide.objective import objective_of
 from napari_deepheme.slide.ome import check_ome
@@ -27,8 +30,8 @@ _FAULTS = (*FAULTS, TypeError, AttributeError, AssertionError, SyntaxError)
 """What tifffile raises on damaged files: it promises no narrower kind."""
 
 
-def open_tiff(path: Path, cache: BlockCache) -> Source:
-    """Open a TIFF of any supported vendor.
+def open_tiff(path: SlidePath, cache: BlockCache, file: SlideBytes | None = None) -> Source:
+    """Open a TIFF of any supported vendor; ``file`` is its open file, if there is one already.
 
     Raises
     ------
@@ -37,11 +40,12 @@ def open_tiff(path: Path, cache: BlockCache) -> Source:
     """
     files: Files | None = None
     try:
-        files = Files(path)
-        check_directories(files.at(path))
-        with _quiet() as said, TiffFile(path) as tiff:
+        files = Files(path, file)
+        check_directories(files.main)
+        place = path if isinstance(path, Path) else cast("IO[bytes]", BytesStream(files.main))
+        with _quiet() as said, TiffFile(place, name=path.name) as tiff:
             check_ome(path, tiff)
-            return _source(path, tiff, cache, said, files)
+            return _source(tiff, cache, said, files)
     except SlideError:
         _close(files)
         raise
@@ -55,8 +59,8 @@ def _close(files: Files | None) -> None:
         files.close()
 
 
-def _source(path: Path, tiff: TiffFile, cache: BlockCache, said: list[str], files: Files) -> Source:
-    vendor, series = vendor_of(tiff), list(tiff.series)
+def _source(tiff: TiffFile, cache: BlockCache, said: list[str], files: Files) -> Source:
+    path, vendor, series = files.path, vendor_of(tiff), list(tiff.series)
     if any(re.search(r"invalid (page )?offset|corrupted tag list", message) for message in said):
         raise SlideError(f"{path}: the file is cut short: it lists pages beyond its end; {COPY_AGAIN}")
     if not series:
@@ -90,7 +94,7 @@ def _icc(page: TiffPage) -> bytes:
     return profile if isinstance(profile, bytes) else b""
 
 
-def _check_planes(path: Path, series: TiffPageSeries) -> tuple[str, ...]:
+def _check_planes(path: SlidePath, series: TiffPageSeries) -> tuple[str, ...]:
     """Refuse what is not 8-bit brightfield; say when only one of several planes is read."""
     page: TiffPage = series.keyframe
     sizes = zip(series.axes, series.shape, strict=True)

@@ -6,11 +6,12 @@ import operator
 from pathlib import Path
 
 import numpy as np
-from tifffile import TiffPage, TiffPageSeries
+from tifffile import TiffFrame, TiffPage, TiffPageSeries
 
 from napari_deepheme.errors import SlideError
-from napari_deepheme.slide.file import SlideFile
+from napari_deepheme.slide.file import SlideBytes, open_bytes
 from napari_deepheme.slide.jpeg import Decoded
+from napari_deepheme.slide.location import RemotePath, SlidePath
 from napari_deepheme.slide.planes import GREY, WHITE, BlockCache, Pixels, assemble, covering
 from napari_deepheme.slide.segments import FAULTS, SegmentDecoder
 
@@ -23,20 +24,32 @@ _MAX_TRIED_PIXELS = 2**24
 
 
 class Files:
-    """The file of a slide and those beside it that hold planes of it."""
+    """The file of a slide and those beside it that hold planes of it.
 
-    def __init__(self, path: Path) -> None:
-        self._files = {path: SlideFile(path)}
+    Attributes
+    ----------
+    path : Path or RemotePath
+    main : SlideBytes
+        The slide's own.
+    """
 
-    def at(self, path: Path) -> SlideFile:
-        """Give the open file of that path."""
-        if path not in self._files:
-            self._files[path] = SlideFile(path)
-        return self._files[path]
+    def __init__(self, path: SlidePath, main: SlideBytes | None = None) -> None:
+        self.path = path
+        self.main = open_bytes(path) if main is None else main
+        self._beside: dict[Path, SlideBytes] = {}
+
+    def of(self, page: TiffPage | TiffFrame) -> SlideBytes:
+        """Give the open file that holds a page; a slide elsewhere is a single file."""
+        path = Path(page.parent.filehandle.path)
+        if isinstance(self.path, RemotePath) or path == self.path:
+            return self.main
+        if path not in self._beside:
+            self._beside[path] = open_bytes(path)
+        return self._beside[path]
 
     def close(self) -> None:
         """Close all of them."""
-        for file in self._files.values():
+        for file in (self.main, *self._beside.values()):
             file.close()
 
 
@@ -62,10 +75,10 @@ class TiffPlane:
 
     def __init__(self, files: Files, series: TiffPageSeries, cache: BlockCache, name: str) -> None:
         page, key = series.pages[0], series.keyframe
-        self._path, self._name, self._cache = Path(key.parent.filehandle.path), name, cache
+        self._path, self._name, self._cache = files.of(key).path, name, cache
         if page is None:
             raise SlideError(f"{self._path}: {name} has no pixels in this file; {COPY_AGAIN}")
-        self._file = files.at(Path(page.parent.filehandle.path))
+        self._file = files.of(page)
         self.shape: tuple[int, int] = (operator.index(key.imagelength), operator.index(key.imagewidth))
         self._samples = operator.index(key.samplesperpixel)
         self._planar = key.planarconfig == 2 and self._samples > 1

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 
-from napari_deepheme.errors import AnalysisFileError
+from napari_deepheme.errors import AnalysisFileError, BusyError
 from napari_deepheme.store.analysis_file import AnalysisFile
 from napari_deepheme.store.connection import (
     BUSY_SECONDS,
@@ -59,9 +59,7 @@ def create_analysis(path: Path, signature: Mapping[str, str]) -> AnalysisFile:
     with explained(path, "written"):
         lock = locked(path)
     if lock is None:
-        raise AnalysisFileError(
-            f"{path} is being written by another program; wait for it, or choose another folder."
-        )
+        raise BusyError(f"{path} is being written by another program; wait for it, or choose another folder.")
     try:
         with explained(path, "written"):
             connection = sqlite3.connect(path, timeout=BUSY_SECONDS, check_same_thread=False)

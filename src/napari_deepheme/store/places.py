@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from platformdirs import user_data_path
 
-from napari_deepheme.errors import AnalysisFileError
+from napari_deepheme.errors import AnalysisFileError, BusyError
+from napari_deepheme.slide.location import SlidePath
 from napari_deepheme.store.analysis_file import AnalysisFile
 from napari_deepheme.store.opening import create_analysis, open_analysis
 
 SUFFIX = ".deepheme.db"
+CHOICE_SECONDS = 30.0
+"""How long to wait for another process that looks for the file of the same slide."""
 
 _PACKAGE = Path(__file__).parents[1]
 
 
-def analysis_folder(slide: Path) -> Path:
+def analysis_folder(slide: SlidePath) -> Path:
     """Where a window keeps the analyses of a slide: beside it, or a place of its own if that is read-only."""
-    folder = slide.absolute().parent
-    if os.access(folder, os.W_OK) and _PACKAGE not in folder.parents:
-        return folder
+    if isinstance(slide, Path):
+        folder = slide.absolute().parent
+        if os.access(folder, os.W_OK) and _PACKAGE not in folder.parents:
+            return folder
     own = user_data_path("napari-deepheme") / "analyses"
     own.mkdir(parents=True, exist_ok=True)
     return own
 
 
-def analyses_of(slide: Path, folder: Path) -> list[Path]:
+def analyses_of(slide: SlidePath, folder: Path) -> list[Path]:
     """Analysis files of a slide by their names, the newest first."""
     files = [
         *folder.glob(f"{_escaped(slide.stem)}{SUFFIX}"),
@@ -37,7 +43,7 @@ def analyses_of(slide: Path, folder: Path) -> list[Path]:
 
 
 def continued(
-    slide: Path, folder: Path, signature: Mapping[str, str], *, fresh: bool = False
+    slide: SlidePath, folder: Path, signature: Mapping[str, str], *, fresh: bool = False
 ) -> tuple[AnalysisFile, str]:
     """The analysis file for a run: one of the same signature, else a new one.
 
@@ -46,7 +52,7 @@ def continued(
 
     Parameters
     ----------
-    slide : Path
+    slide : Path or RemotePath
     folder : Path
     signature : mapping of str to str
         See :func:`~napari_deepheme.store.signature_of`.
@@ -63,8 +69,42 @@ def continued(
     Raises
     ------
     AnalysisFileError
-        It cannot be written, or another process writes it.
+        It cannot be written; :class:`BusyError` if another process writes it.
     """
+    with _choosing(slide, folder):
+        return _continued(slide, folder, signature, fresh=fresh)
+
+
+@contextmanager
+def _choosing(slide: SlidePath, folder: Path) -> Iterator[None]:
+    """Let one process at a time look for the file of a slide, so that no two make one each.
+
+    The lock is the system's, as that of an analysis file: it ends with the process that holds it, and over
+    NFS and SMB with the lease of a machine that is gone. A lock with a time of its own would have to be
+    broken by guesswork, and two who write one database spoil it.
+    """
+    lock = FileLock(folder / f".{slide.stem}{SUFFIX}-choice", timeout=CHOICE_SECONDS)
+    try:
+        lock.acquire()
+    except Timeout as err:
+        raise BusyError(f"{folder}: another program is looking for the analysis of {slide.name}.") from err
+    except (OSError, NotImplementedError) as err:
+        raise AnalysisFileError(
+            f"{folder}: files cannot be locked there ({getattr(err, 'strerror', None) or err}); choose a "
+            "folder that can be written, on a disk or share with locks."
+        ) from err
+    try:
+        yield
+    finally:
+        # while it is held; who waits for it sees that the file is gone, and makes it anew
+        with suppress(OSError):
+            Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
+
+
+def _continued(
+    slide: SlidePath, folder: Path, signature: Mapping[str, str], *, fresh: bool
+) -> tuple[AnalysisFile, str]:
     others = []
     for path in analyses_of(slide, folder):
         differing = _differing(path, signature)
@@ -83,10 +123,9 @@ def _taken_up(path: Path) -> tuple[AnalysisFile, str]:
     file = open_analysis(path, write=True)
     if file.read_only:
         file.close()
-        raise AnalysisFileError(
-            f"{path} is being written by another program, or is read-only; wait for it, or choose another "
-            "folder."
-        )
+        if not os.access(path, os.W_OK) or not os.access(path.parent, os.W_OK):
+            raise AnalysisFileError(f"{path} or its folder is read-only; choose another folder.")
+        raise BusyError(f"{path} is being written by another program; wait for it, or choose another folder.")
     n = len(file.done())
     if file.finished:
         return file, f"{path.name} holds this analysis, finished; nothing is computed twice."
@@ -103,7 +142,7 @@ def _differing(path: Path, signature: Mapping[str, str]) -> list[str]:
     return [name for name in signature if known.get(name) != signature[name]]
 
 
-def _free(slide: Path, folder: Path) -> Path:
+def _free(slide: SlidePath, folder: Path) -> Path:
     path, number = folder / f"{slide.stem}{SUFFIX}", 1
     while path.exists():
         number += 1

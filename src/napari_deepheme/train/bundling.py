@@ -124,7 +124,7 @@ def make_ensemble(
     # as stored, so that the figures are those of the bundle
     networks = [unpacked(recipe.architecture, len(taxonomy.classes), content) for content in weights]
     stain = _stain(parts.calibration, recipe)
-    facts = NetworkFacts(recipe.head, recipe.input_px, recipe.mean, recipe.std, recipe.magnifications, stain)
+    facts = NetworkFacts(recipe.head, recipe.input_px, recipe.mean, recipe.std, recipe.test_time_views, stain)
     ensemble = Ensemble.from_networks(networks, facts)
     measured = _measured(ensemble, parts, taxonomy, recipe)
     evaluation = _evaluated(ensemble, parts.test, taxonomy, measured)
@@ -179,7 +179,7 @@ def _described(made: _Made, recipe: Recipe, taxonomy: Taxonomy, provenance: Prov
         mpp=recipe.mpp,
         mean=recipe.mean,
         std=recipe.std,
-        views=recipe.magnifications,
+        views=recipe.test_time_views,
         stain=made.facts.stain,
         match_stain=recipe.match_stain,
         bf16=made.bf16,

@@ -19,6 +19,7 @@ from napari_deepheme.detect.network import HeatmapNetwork
 from napari_deepheme.errors import OptionError
 from napari_deepheme.jobs import Job, Progress
 from napari_deepheme.models.device import Device, torch_device
+from napari_deepheme.models.memory import keep_freed_memory
 from napari_deepheme.models.spec import Architecture, Channels
 from napari_deepheme.train.recipe import Start
 from napari_deepheme.train.scenes import SceneMaker, Scenes
@@ -85,6 +86,7 @@ def learn(
     nn.Module
         The mean of the weights over the last steps, in evaluation mode.
     """
+    keep_freed_memory(whole=True)
     seed, device = run[0], torch_device(run[1])
     yield Progress("Loading the network")
     torch.manual_seed(seed)

@@ -69,7 +69,7 @@ class Recipe(BaseModel):
     rate, weight_decay : float
     optimiser : Optimiser
     batch_size : int
-    magnifications : tuple of float
+    test_time_views : tuple of float
         At which each crop is seen when it is called; its probabilities are the mean.
     rare : mapping of str to float
         Classes that are rarer among the cells a detector finds than among those shown in training, and their
@@ -94,7 +94,7 @@ class Recipe(BaseModel):
     mpp: Scale = 0.25
     mean: Channels
     std: Deviations
-    magnifications: Magnifications = (1.0,)
+    test_time_views: Magnifications = (1.0,)
     rare: dict[str, Annotated[float, Field(gt=0, lt=1)]] = {}
     match_stain: bool = True
     start: str = Start.SCRATCH
@@ -143,9 +143,12 @@ def read_recipe(name: str, changes: Path | None = None) -> Recipe:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as err:
         raise OptionError(f"{file} cannot be read as TOML ({err}).") from err
+    if "magnifications" in values:  # what version 0.1 called them
+        values["test_time_views"] = values.pop("magnifications")
+    return values
 
 
 def _merged(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

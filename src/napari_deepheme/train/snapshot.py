@@ -20,6 +20,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 from napari_deepheme.classify.bundle import Head
 from napari_deepheme.jobs import Job, Progress
 from napari_deepheme.models.device import trains_faster_in_bf16
+from napari_deepheme.models.memory import keep_freed_memory
 from napari_deepheme.train.recipe import Keep, Optimiser, Recipe
 from napari_deepheme.train.state import read_state, replace_file, write_state
 
@@ -105,6 +106,7 @@ def train_snapshots(
     Progress
         ``done`` and ``total`` are steps.
     """
+    keep_freed_memory(whole=True)
     run = _Training(network, data, recipe, work)
     run.resume()
     for epoch in range(run.epochs_done, recipe.cycles * recipe.epochs):

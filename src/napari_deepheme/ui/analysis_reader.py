@@ -78,7 +78,9 @@ def _slide(analysis: Analysis, path: Path, known: str) -> Slide | None:
     """The slide where it was, else one beside the file with its fingerprint, else one that a person shows."""
     info = analysis.facts.slide
     mpp = info.mpp[0] if info.mpp is not None and info.mpp_source == GIVEN else None
-    for each in (info.path, *_beside(path)):
+    # a file of someone else must not make this machine call a server
+    known_place = (info.path,) if isinstance(info.path, Path) else ()
+    for each in (*known_place, *_beside(path)):
         slide = _opened(each, mpp)
         if slide is None:
             continue

@@ -6,7 +6,6 @@ tools becomes a correction; what no correction can say is put right.
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -33,10 +32,10 @@ from napari_deepheme.ui.layers import (
 from napari_deepheme.ui.napari_versions import soon
 from napari_deepheme.ui.session import Session
 from napari_deepheme.ui.slides import slide_layers, slide_path
-from napari_deepheme.ui.state import Ids, ViewerState, state_of, unwrapped
+from napari_deepheme.ui.state import Ids, ViewerState
 
 if TYPE_CHECKING:
-    from napari.components import ViewerModel
+    pass
 
 _POSITION_STEP = 0.005  # positions in the table are rounded to 0.01 px
 
@@ -138,7 +137,7 @@ class CellsView:
     def _image_of(self, session: Session) -> Image | None:
         """The layer of an analysis's slide."""
         layers = slide_layers(self.state.viewer)
-        return next((each for each in layers if slide_path(each) == session.slide), None)
+        return next((each for each in layers if str(slide_path(each)) == str(session.slide)), None)
 
     def _bind(self, session: Session, layer: Points) -> None:
         self._layers.append((session, layer))
@@ -294,16 +293,3 @@ class CellsView:
             yield
         finally:
             self._busy = before
-
-
-_views: dict[int, CellsView] = {}
-
-
-def view_of(viewer: ViewerModel) -> CellsView:
-    """Give the view of a viewer's cells, made with its state at the first call."""
-    viewer = unwrapped(viewer)
-    view = _views.get(id(viewer))
-    if view is None:
-        view = _views[id(viewer)] = CellsView(state_of(viewer))
-        weakref.finalize(viewer, _views.pop, id(viewer), None)
-    return view

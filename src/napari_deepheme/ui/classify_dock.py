@@ -16,7 +16,6 @@ from napari_deepheme.errors import DeepHemeError, ScaleError
 from napari_deepheme.ui.added_cells import added_cells_of
 from napari_deepheme.ui.advanced_box import AdvancedBox
 from napari_deepheme.ui.cells_box import CellsBox
-from napari_deepheme.ui.cells_view import view_of
 from napari_deepheme.ui.model_box import ModelBox
 from napari_deepheme.ui.opening import EarlierButton
 from napari_deepheme.ui.run import Request, SlideFile
@@ -25,6 +24,7 @@ from napari_deepheme.ui.sample import SAMPLE
 from napari_deepheme.ui.slide_box import SlideBox
 from napari_deepheme.ui.slides import lacks_mpp, slide_path
 from napari_deepheme.ui.tasks import ClassifyTask, FieldsTask, Task
+from napari_deepheme.ui.views import view_of
 from napari_deepheme.ui.where_box import Where, WhereBox
 from napari_deepheme.ui.widgets import RESEARCH_USE, button, label, scrolled, tip
 

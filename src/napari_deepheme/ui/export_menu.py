@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton
 
 from napari_deepheme.errors import DeepHemeError, OutputError
 from napari_deepheme.jobs import Progress, drain
+from napari_deepheme.slide.location import SlidePath
 from napari_deepheme.ui.exports import Export, export_job
 from napari_deepheme.ui.state import ViewerState
 from napari_deepheme.ui.widgets import tip
@@ -99,14 +100,14 @@ class ExportMenu(QPushButton):
         except DeepHemeError as err:
             show_error(str(err))
 
-    def _path(self, what: Export, slide: Path) -> Path | None:
-        kind = what.value
+    def _path(self, what: Export, slide: SlidePath) -> Path | None:
+        kind, folder = what.value, slide.parent if isinstance(slide, Path) else Path.home()
         title = kind.title.replace("&", "").strip("…")
         if not kind.ending:
-            chosen = QFileDialog.getExistingDirectory(self, title, str(slide.parent))
+            chosen = QFileDialog.getExistingDirectory(self, title, str(folder))
             return Path(chosen) if chosen else None
         ending = kind.ending.split(".", 1)[1]
-        proposal = str(slide.with_name(f"{slide.stem}.{kind.ending}"))
+        proposal = str(folder / f"{slide.stem}.{kind.ending}")
         chosen, _ = QFileDialog.getSaveFileName(self, title, proposal, f"*.{ending}")
         path = Path(chosen)
         named = path.name.lower().endswith(ending)

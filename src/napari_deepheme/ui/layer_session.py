@@ -10,6 +10,7 @@ from napari.layers import Points
 from napari.utils.notifications import show_warning
 from numpy.typing import NDArray
 
+from napari_deepheme.slide.location import slide_path
 from napari_deepheme.store.opening import open_analysis
 from napari_deepheme.ui.layer_keys import LayerKey
 from napari_deepheme.ui.layers import moved_to, origin_of
@@ -30,7 +31,7 @@ def session_behind(layer: Points) -> Session:
     path = layer.metadata.get(LayerKey.ANALYSIS)
     if path is not None and Path(path).is_file():
         file = open_analysis(path, write=True)
-        analysis = moved_to(file.analysis(), Path(origin_of(layer).slide))
+        analysis = moved_to(file.analysis(), slide_path(origin_of(layer).slide))
         if file.read_only:
             file.close()
             show_warning(f"{file.path.name} can only be read now: corrections stay in memory until exported.")

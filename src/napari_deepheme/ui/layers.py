@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from napari.layers import Layer, Points
 from numpy.typing import NDArray
 
 from napari_deepheme.analysis.result import Analysis
+from napari_deepheme.slide.location import SlidePath
 from napari_deepheme.stats.differential import RULE
 from napari_deepheme.taxonomy import CellClass, Taxonomy
 from napari_deepheme.ui.display import NO_LABEL, ColourBy, Display, cell_colours, cell_symbols, scale_of
@@ -59,7 +59,7 @@ class Origin:
         return {LayerKey.CELLS: asdict(self) | {"rule": RULE}}
 
 
-def moved_to(analysis: Analysis, slide: Path) -> Analysis:
+def moved_to(analysis: Analysis, slide: SlidePath) -> Analysis:
     """The analysis of a slide whose file lies elsewhere now."""
     facts = analysis.facts
     return replace(analysis, facts=replace(facts, slide=replace(facts.slide, path=slide)))
@@ -171,7 +171,10 @@ def colour_rows(
     """Bring some rows of a layer up to date with those of a table of the same cells."""
     features, some = layer.features, table.iloc[rows]
     for name in _CORRECTED:
-        features.loc[rows, name] = some[name].to_numpy()
+        values = some[name].to_numpy()
+        # writing into a column of texts copies all of it
+        if not np.array_equal(features[name].iloc[rows].to_numpy(), values):
+            features.loc[rows, name] = values
     by = display.colour_by
     scale = None if by is ColourBy.CLASS else scale_of(table, by)
     rgba = cell_colours(some, taxonomy, by, scale)

@@ -10,6 +10,7 @@ import dask.array as da
 from dask.delayed import delayed
 
 from napari_deepheme.slide import Slide, open_slide
+from napari_deepheme.slide.location import SlidePath, slide_path, whole
 from napari_deepheme.ui.layer_keys import LayerKey
 
 LayerData = tuple[Any, dict[str, Any], str]
@@ -60,7 +61,7 @@ def slide_layer(slide: Slide) -> LayerData:
     several = len(pyramid) > 1
     unit = "um" if info.mpp else "pixel"
     metadata = {
-        LayerKey.SLIDE: str(info.path),
+        LayerKey.SLIDE: whole(info.path),
         LayerKey.MPP: info.mpp,
         LayerKey.MPP_SOURCE: info.mpp_source,
         "format": info.format,
@@ -87,5 +88,5 @@ def _later(slide: Slide, name: str) -> da.Array:
     return array
 
 
-def _paths(path: str | Sequence[str]) -> list[Path]:
-    return [Path(path)] if isinstance(path, str | Path) else [Path(each) for each in path]
+def _paths(path: str | Sequence[str]) -> list[SlidePath]:
+    return [slide_path(path)] if isinstance(path, str | Path) else [slide_path(each) for each in path]

@@ -9,7 +9,7 @@ from qtpy.QtGui import QAction, QActionGroup  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton
 
 from napari_deepheme.errors import OptionError
-from napari_deepheme.export.table import counted_by
+from napari_deepheme.export.counts import counted_by
 from napari_deepheme.stats.rules import DEFAULT_RULE, CountingRule, counting_rule, embedded_rules
 from napari_deepheme.ui.state import ViewerState
 from napari_deepheme.ui.widgets import tip

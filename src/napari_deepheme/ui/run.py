@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from napari.layers import Image
 
@@ -19,6 +18,7 @@ from napari_deepheme.errors import AnalysisFileError, SlideError
 from napari_deepheme.fields import Field, judge_fields
 from napari_deepheme.jobs import Job, Progress
 from napari_deepheme.slide import Slide, open_slide
+from napari_deepheme.slide.location import SlidePath
 from napari_deepheme.store import AnalysisFile, analysis_folder, continued, signature_of
 from napari_deepheme.ui.drawn import image_shape
 from napari_deepheme.ui.networks import Networks
@@ -31,14 +31,14 @@ class SlideFile:
 
     Attributes
     ----------
-    path : Path
+    path : Path or RemotePath
     mpp : float or None
         µm/px that a person gave; None takes the file's.
     shown_shape : tuple of int
         Rows and columns of the image layer; the file must have as many for the cells to lie on it.
     """
 
-    path: Path
+    path: SlidePath
     mpp: float | None
     shown_shape: tuple[int, int]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,7 +12,9 @@ from numpy.typing import NDArray
 from napari_deepheme.analysis.corrections import Correction, CorrectionKind, settled
 from napari_deepheme.analysis.result import Analysis
 from napari_deepheme.errors import OptionError
-from napari_deepheme.export.table import MODEL, PERSON, counted_by, differential
+from napari_deepheme.export.counts import counted_by, differential
+from napari_deepheme.export.table import MODEL, PERSON
+from napari_deepheme.slide.location import SlidePath, slide_path
 from napari_deepheme.stats.assessment import AssessmentOptions
 from napari_deepheme.stats.differential import Differential
 from napari_deepheme.store.analysis_file import AnalysisFile
@@ -84,9 +85,9 @@ class Session(SessionModels):
         return self._source.origin(self.options)
 
     @property
-    def slide(self) -> Path:
-        """Path of the slide."""
-        return Path(self.origin.slide)
+    def slide(self) -> SlidePath:
+        """Path of the slide, or its URL."""
+        return slide_path(self.origin.slide)
 
     @property
     def taxonomy(self) -> Taxonomy:

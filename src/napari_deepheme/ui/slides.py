@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari.layers import Image, Layer, Points, Shapes
 
+from napari_deepheme.slide.location import RemotePath, SlidePath
+from napari_deepheme.slide.location import slide_path as located
 from napari_deepheme.ui.drawn import image_shape
 from napari_deepheme.ui.layer_keys import LayerKey
 from napari_deepheme.ui.layers import is_cells, origin_of, rescale
@@ -18,12 +19,12 @@ GIVEN = "given by the user"
 """What ``mpp_source`` says where a person stated the µm/px."""
 
 
-def slide_path(layer: Layer) -> Path | None:
+def slide_path(layer: Layer) -> SlidePath | None:
     """File of an RGB image layer that can be classified; None for any other layer."""
     if not isinstance(layer, Image) or not layer.rgb:
         return None
-    path = Path(layer.metadata.get(LayerKey.SLIDE) or layer.source.path or "")
-    return path if path.is_file() else None
+    path = located(str(layer.metadata.get(LayerKey.SLIDE) or layer.source.path or ""))
+    return path if isinstance(path, RemotePath) or path.is_file() else None
 
 
 def slide_layers(viewer: ViewerModel) -> list[Image]:

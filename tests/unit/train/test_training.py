@@ -103,7 +103,7 @@ def test_rare_classes_are_expected_as_rarely_as_the_recipe_says(options, tmp_pat
 
 
 def test_a_bundle_says_how_its_crops_are_seen_and_whether_they_bear_bfloat16(options):
-    twice = replace(options, recipe=tiny(magnifications=[1.0, 0.9]))
+    twice = replace(options, recipe=tiny(test_time_views=[1.0, 0.9]))
     spec = drain(train(twice)).bundle.spec
     assert spec.views == (1.0, 0.9)
     assert spec.bf16

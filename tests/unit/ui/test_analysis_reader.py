@@ -17,11 +17,11 @@ from napari_deepheme.slide import open_slide
 from napari_deepheme.store import continued, open_analysis, signature_of
 from napari_deepheme.ui import analysis_reader
 from napari_deepheme.ui.analysis_reader import get_analysis_reader
-from napari_deepheme.ui.cells_view import view_of
 from napari_deepheme.ui.layers import is_cells
 from napari_deepheme.ui.opening import earlier_analyses, open_earlier
 from napari_deepheme.ui.slides import is_fields, slide_path
 from napari_deepheme.ui.state import state_of
+from napari_deepheme.ui.views import view_of
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ from napari.components import ViewerModel
 from napari.utils.notifications import notification_manager
 
 from napari_deepheme.analysis.corrections import CorrectionKind
-from napari_deepheme.ui.cells_view import view_of
 from napari_deepheme.ui.display import ColourBy, Display, class_colours
 from napari_deepheme.ui.layers import cells_layer
 from napari_deepheme.ui.session import Session
 from napari_deepheme.ui.state import state_of
+from napari_deepheme.ui.views import view_of
 
 
 @pytest.fixture

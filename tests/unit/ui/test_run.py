@@ -23,12 +23,12 @@ from napari_deepheme.jobs import Progress, drain
 from napari_deepheme.slide import open_slide
 from napari_deepheme.store import open_analysis
 from napari_deepheme.ui import run
-from napari_deepheme.ui.cells_view import view_of
 from napari_deepheme.ui.layers import cells_of, is_cells
 from napari_deepheme.ui.run import Request, SlideFile, classify_job, outcome_text, progress_text
 from napari_deepheme.ui.slides import set_mpp
 from napari_deepheme.ui.state import state_of
 from napari_deepheme.ui.tasks import ClassifyTask
+from napari_deepheme.ui.views import view_of
 
 
 def request(smear_path, toy_bundle_folder, shape=(1536, 1280), mpp=None):

@@ -12,7 +12,7 @@ from qtpy.QtCore import QPoint, Qt
 from napari_deepheme.analysis.corrections import Correction, CorrectionKind
 from napari_deepheme.cells import Region
 from napari_deepheme.errors import OptionError
-from napari_deepheme.export.table import differential_of
+from napari_deepheme.export.counts import differential_of
 from napari_deepheme.fields import Field, FieldKind
 from napari_deepheme.stats.rules import counting_rule
 from napari_deepheme.ui import class_colours

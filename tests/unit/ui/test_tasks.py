@@ -13,10 +13,10 @@ from napari_deepheme.cells import Region
 from napari_deepheme.errors import SlideError
 from napari_deepheme.fields import Field, FieldKind
 from napari_deepheme.jobs import Progress, drain
-from napari_deepheme.ui.cells_view import view_of
 from napari_deepheme.ui.run import Request, SlideFile
 from napari_deepheme.ui.slides import is_fields
 from napari_deepheme.ui.tasks import ClassifyTask, FieldsTask
+from napari_deepheme.ui.views import view_of
 
 
 def fields(*kinds):

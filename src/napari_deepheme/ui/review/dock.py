@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_error
@@ -266,7 +265,7 @@ class ReviewDock(QWidget):
             self._telling = False
 
     def _reader(self, session: Session) -> CropReader:
-        analysis, own, path = session.analysis, session.origin.mpp, Path(session.slide)
+        analysis, own, path = session.analysis, session.origin.mpp, session.slide
         wanted = analysis.facts.bundle.mpp if analysis is not None else _TABLE_MPP
         downsample = (wanted / own[0], wanted / own[1]) if own is not None else (1.0, 1.0)
         return CropReader(lambda: open_slide(path), downsample, self.panel.gallery.announce)
