@@ -85,4 +85,4 @@ def test_cells_of_another_laboratory_are_called_in_their_own_colours(ensemble, s
     found = calibrated(ensemble.run(np.stack(crops)), spec.calibration)
     coarse = np.stack([found[:, group].sum(axis=1) for group in groups], axis=1)
     coarse = np.column_stack([coarse, 1 - coarse.sum(axis=1)])  # the last: none of the five
-    assert np.mean(coarse.argmax(axis=1) == wanted) >= 0.7  # 0.729
+    assert np.mean(coarse.argmax(axis=1) == wanted) >= 0.74  # 0.776
