@@ -300,8 +300,9 @@ def test_what_is_no_slide_is_told_what_would_be(tmp_path):
     (tmp_path / "a.dcm").write_bytes(b"\0" * 128 + b"DICM rest")
     with pytest.raises(SlideError, match="DICOM"):
         open_slide(tmp_path / "a.dcm")
+    (tmp_path / "folder").mkdir()
     with pytest.raises(SlideError, match="this is a folder"):
-        open_slide(tmp_path)
+        open_slide(tmp_path / "folder")
     with pytest.raises(SlideError, match=r"missing\.svs: cannot be read.*check the path"):
         open_slide(tmp_path / "missing.svs")
 
