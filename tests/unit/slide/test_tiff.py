@@ -301,7 +301,7 @@ def test_what_is_no_slide_is_told_what_would_be(tmp_path):
     with pytest.raises(SlideError, match="DICOM"):
         open_slide(tmp_path / "a.dcm")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(SlideError, match="this is a folder"):
+    with pytest.raises(SlideError, match="this folder is no OME-Zarr"):
         open_slide(tmp_path / "folder")
     with pytest.raises(SlideError, match=r"missing\.svs: cannot be read.*check the path"):
         open_slide(tmp_path / "missing.svs")
