@@ -29,7 +29,7 @@ from pathlib import Path
 import numpy as np
 from napari_deepheme import open_analysis
 from napari_deepheme.export.formats import export_cells
-from napari_deepheme.export.table import differential_of as count
+from napari_deepheme.export.counts import differential_of as count
 OUT = sys.argv[2]
 def peak():
     status = Path("/proc/self/status").read_text()
