@@ -9,7 +9,7 @@ from functools import cache
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -2, -3, -4
 """Parameters of glibc's ``mallopt`` (malloc.h)."""
-_MOST_KEPT, _STEP, _LARGE = 512 * 2**20, 64 * 2**20, 32 * 2**20
+_MOST_KEPT, _STEP, _LARGE = 128 * 2**20, 16 * 2**20, 32 * 2**20
 _INT_MAX = 2**31 - 1
 
 
@@ -18,7 +18,7 @@ def keep_freed_memory(*, whole: bool = False) -> None:
     """Have glibc keep freed memory for the next batch instead of giving it back to the system.
 
     By default each layer's output is new memory, which the system hands over page by page, filled with zeros:
-    a third of a small network's time. At most half a gigabyte is kept, and what is larger than 32 MB goes
+    a third of a small network's time. At most 128 MB a thread are kept, and what is larger than 32 MB goes
     back at once; with ``whole``, for trainings, everything is kept. Nothing is changed where somebody set
     the allocator up already, and on systems without glibc.
     """
