@@ -42,6 +42,7 @@ class Runner(QObject):
         self._run: JobRun | None = None
         self._bar: Any = None
         self._is_over = False
+        self._next: Runner | None = None
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._show)
@@ -50,8 +51,8 @@ class Runner(QObject):
         """Start, once the former run of this viewer has let go of its files."""
         self.state.run_is(self)
         former = next((each for each in _ending if each.state is self.state), None)
-        if former is not None and former._run is not None:
-            former._run.ended.connect(self._begin)
+        if former is not None:
+            former._next = self
         else:
             self._begin()
 
@@ -131,3 +132,6 @@ class Runner(QObject):
         self._is_over = True
         _ending.discard(self)
         self.task.ended()
+        # no slot of our signal: nothing may hold this run any more, and Qt calls no slots of what is gone
+        if self._next is not None:
+            self._next._begin()

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import atexit
+import logging
 from typing import Any
 
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 from superqt.utils import GeneratorWorker
 
 from napari_deepheme.jobs import Job, Progress, guard
+
+_log = logging.getLogger(__name__)
+_LEAVE_WITHIN_MS = 20_000
+
+
+def _end_all() -> None:
+    """Let every job end its step and close its files while Qt's objects live; later, a signal aborts Python."""
+    try:
+        GeneratorWorker.await_workers(_LEAVE_WITHIN_MS)
+    except RuntimeError:
+        _log.warning("A job did not end within %d s; Python is left without it", _LEAVE_WITHIN_MS // 1000)
+
+
+atexit.register(_end_all)
 
 
 class _JobWorker(GeneratorWorker):  # type: ignore[type-arg]

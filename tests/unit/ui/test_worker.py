@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from threading import Event
 from types import SimpleNamespace
 
@@ -99,3 +101,50 @@ def test_a_run_whose_thread_ended_before_it_was_shown_does_not_hold_up_the_next(
         qtbot.waitUntil(lambda: state.run is None, timeout=10_000)
         assert state.outcome == "done"
         state.run_is(None)
+
+
+class Held(Waiting):
+    """A task in a long step."""
+
+    def job(self):
+        self.begun.set()
+        self.free.wait(10)
+        yield Progress("Working")
+
+    def cancelled(self):
+        return "cancelled"
+
+
+def test_leaving_in_the_middle_of_a_step_is_an_ordinary_end():
+    script = """
+import time
+from qtpy.QtWidgets import QApplication
+from napari_deepheme.jobs import Progress
+from napari_deepheme.ui.worker import JobRun
+
+def job():
+    yield Progress("first")
+    time.sleep(0.5)
+    yield Progress("second")
+
+app = QApplication([])
+run = JobRun(job())
+run.progressed.connect(lambda _: app.quit())
+run.start()
+app.exec()
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_run_begins_when_the_former_one_lets_go_though_nothing_else_holds_that_one(qtbot):
+    state, begun, free = state_of(ViewerModel()), Event(), Event()
+    Runner(state, Held(begun=begun, free=free)).start()
+    qtbot.waitUntil(begun.is_set, timeout=10_000)
+    state.run.cancel()
+    Runner(state, Waiting(qtbot=qtbot)).start()
+    qtbot.wait(50)
+    assert state.run is not None
+    free.set()
+    qtbot.waitUntil(lambda: state.run is None, timeout=10_000)
+    assert state.outcome == "done"
