@@ -40,7 +40,8 @@ environment() {
         fi
     fi
     [ -x .venv/bin/python ] || "$uv" venv --quiet --python "$(command -v "$python")" .venv
-    "$uv" pip install --quiet --python .venv/bin/python --constraint constraints.txt --group dev --editable ".[all]"
+    # compiled once here, not again by each of the many processes that tests and `make demo` start
+    "$uv" pip install --quiet --compile-bytecode --python .venv/bin/python --constraint constraints.txt --group dev --editable ".[all]"
 }
 
 screen() {

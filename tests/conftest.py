@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -38,3 +39,9 @@ def smear_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("smear") / "smear.svs"
     drain(synth.write_smear(path, synth.SmearSpec(shape=(1536, 1280), n_cells=40, seed=7)))
     return path
+
+
+def pytest_collection_finish() -> None:
+    """Keep what is imported by now out of garbage collection: napari collects whenever a layer or a viewer goes."""
+    gc.collect()
+    gc.freeze()
