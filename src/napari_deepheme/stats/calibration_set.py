@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,8 @@ from napari_deepheme.errors import BundleError
 
 FILE = "calibration.safetensors"
 """Its name in a bundle."""
+FEWEST_LABELS = 100
+"""Labelled cells from which an adapted model has calibration cells (measured: docs/numbers.md)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,11 +30,15 @@ class CalibrationSet:
         Class indices.
     distance : ndarray of float32, shape (n,)
         Out-of-distribution distance; nan where the model knows none.
+    at_random : bool
+        Whether the cells were drawn at random, or held back whole; False where people chose which cells to
+        label, so that doubtful and rare ones may be more among them than among a slide's.
     """
 
     probabilities: NDArray[np.float32]
     truth: NDArray[np.int64]
     distance: NDArray[np.float32]
+    at_random: bool = True
 
     def __post_init__(self) -> None:
         n, k = self.probabilities.shape
@@ -65,7 +71,12 @@ class CalibrationSet:
 
     def take(self, index: NDArray[np.intp] | NDArray[np.bool_]) -> CalibrationSet:
         """The cells at ``index``."""
-        return CalibrationSet(self.probabilities[index], self.truth[index], self.distance[index])
+        return replace(
+            self,
+            probabilities=self.probabilities[index],
+            truth=self.truth[index],
+            distance=self.distance[index],
+        )
 
     def to_bytes(self) -> bytes:
         """As a file of a bundle: safetensors, probabilities as float16 (a cell takes 2 k + 6 bytes)."""
@@ -74,6 +85,7 @@ class CalibrationSet:
                 "probabilities": self.probabilities.astype(np.float16),
                 "truth": self.truth.astype(np.int16),
                 "distance": self.distance.astype(np.float32),
+                "at_random": np.array([self.at_random], np.uint8),
             }
         )
 
@@ -90,7 +102,9 @@ class CalibrationSet:
             arrays = load(content)
             probabilities = arrays["probabilities"].astype(np.float32)
             probabilities /= probabilities.sum(axis=1, keepdims=True)
-            return cls(probabilities, arrays["truth"].astype(np.int64), arrays["distance"].astype(np.float32))
+            truth, distance = arrays["truth"].astype(np.int64), arrays["distance"].astype(np.float32)
+            # files before this was kept are of cells that a training held back
+            return cls(probabilities, truth, distance, bool(arrays.get("at_random", np.ones(1)).all()))
         except (SafetensorError, KeyError, ValueError) as err:
             raise BundleError(
                 f"The calibration cells ({FILE}) cannot be read ({err}); get the bundle again."

@@ -48,10 +48,22 @@ _ADVICE = {
         "another model."
     ),
     Verdict.UNKNOWN: (
-        "Too few counted cells, or a model without calibration cells: whether its promises hold here is not "
-        "known. Audit cells of this slide before you rely on them."
+        "Whether the model's promises hold here is not known: {reason}. Audit cells of this slide before you "
+        "rely on them."
     ),
 }
+_CHOSEN = (
+    " It was calibrated on cells that people chose to label, not on a random sample: {so}, and shares are "
+    "not corrected by them."
+)
+_SO = {
+    Verdict.GREEN: "its thresholds may be too strict or too lax",
+    Verdict.AMBER: "the choice alone may make the difference",
+    Verdict.RED: "the choice alone may make the difference",
+}
+NO_CELLS = "it carries no calibration cells"
+"""Why nothing is known without calibration cells."""
+_FEW = "too few counted cells can be compared"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +80,10 @@ class Exchangeability:
         called the same; 0.5 for no difference, nan where it is unknown.
     n, n_calibration : int
         Cells compared.
+    at_random : bool
+        Whether the calibration cells are a random sample.
+    reason : str
+        Why nothing is known, as part of a sentence; empty where something is.
     """
 
     verdict: Verdict
@@ -76,6 +92,8 @@ class Exchangeability:
     entropy: float
     n: int
     n_calibration: int
+    at_random: bool = True
+    reason: str = ""
 
     @property
     def holds(self) -> bool:
@@ -83,9 +101,17 @@ class Exchangeability:
         return self.verdict is Verdict.GREEN
 
     @property
+    def corrects(self) -> bool:
+        """Whether shares corrected by the calibration cells may be stated."""
+        return self.holds and self.at_random
+
+    @property
     def advice(self) -> str:
         """What it means and what to do, in a sentence or two."""
-        return _ADVICE[self.verdict]
+        words = _ADVICE[self.verdict].format(reason=self.reason)
+        if self.at_random or self.verdict is Verdict.UNKNOWN:
+            return words
+        return words + _CHOSEN.format(so=_SO[self.verdict])
 
 
 def exchangeability(
@@ -117,12 +143,12 @@ def exchangeability(
     permutations, seed : int
     """
     if calibration is None:
-        return Exchangeability(Verdict.UNKNOWN, np.nan, np.nan, np.nan, len(distance), 0)
+        return _unknown(len(distance), 0, NO_CELLS)
     kept = np.ones(probabilities.shape[1], bool) if counted is None else counted
     strata = _strata(probabilities, distance, calibration, kept)
     n, held = (sum(getattr(each, name) for each in strata) for name in ("n", "n_calibration"))
     if n == 0 or held == 0:
-        return Exchangeability(Verdict.UNKNOWN, np.nan, np.nan, np.nan, n, held)
+        return _unknown(n, held, _FEW)
     rng = np.random.default_rng(seed)
     observed = np.sum([each.statistic() for each in strata], axis=0)
     exchanged = np.sum([each.exchanged(permutations, rng) for each in strata], axis=0)
@@ -135,7 +161,21 @@ def exchangeability(
     pairs = sum(each.n * each.n_calibration for each in strata)
     far, unsure = np.sum([each.wins() for each in strata], axis=0) / pairs
     largest = float(np.nanmax(np.abs(np.array([far, unsure]) - 0.5)))
-    return Exchangeability(_verdict(float(p), largest, n), float(p), float(far), float(unsure), n, held)
+    verdict = _verdict(float(p), largest, n)
+    return Exchangeability(
+        verdict,
+        float(p),
+        float(far),
+        float(unsure),
+        n,
+        held,
+        calibration.at_random,
+        _FEW if verdict is Verdict.UNKNOWN else "",
+    )
+
+
+def _unknown(n: int, n_calibration: int, reason: str) -> Exchangeability:
+    return Exchangeability(Verdict.UNKNOWN, np.nan, np.nan, np.nan, n, n_calibration, reason=reason)
 
 
 def _verdict(p: float, effect: float, n: int) -> Verdict:
