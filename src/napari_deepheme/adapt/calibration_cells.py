@@ -36,7 +36,8 @@ def calibration_cells(
         return None
     raw = left_out.take(rows)
     at_random = bool(drawn[rows].all())
-    return CalibrationSet(calibrated(raw, model), labels[rows].astype(np.int64), raw.distance, at_random)
+    truth = labels[rows].astype(np.int64)
+    return CalibrationSet(calibrated(raw, model), truth, raw.distance, at_random, cross_validated=True)
 
 
 def calibration_notices(cells: LabelledCells) -> Iterator[str]:

@@ -33,12 +33,16 @@ class CalibrationSet:
     at_random : bool
         Whether the cells were drawn at random, or held back whole; False where people chose which cells to
         label, so that doubtful and rare ones may be more among them than among a slide's.
+    cross_validated : bool
+        Whether each cell was judged by what learned from the others, and the model then learned from all: so
+        it is a little surer of new cells than it was of these.
     """
 
     probabilities: NDArray[np.float32]
     truth: NDArray[np.int64]
     distance: NDArray[np.float32]
     at_random: bool = True
+    cross_validated: bool = False
 
     def __post_init__(self) -> None:
         n, k = self.probabilities.shape
@@ -86,6 +90,7 @@ class CalibrationSet:
                 "truth": self.truth.astype(np.int16),
                 "distance": self.distance.astype(np.float32),
                 "at_random": np.array([self.at_random], np.uint8),
+                "cross_validated": np.array([self.cross_validated], np.uint8),
             }
         )
 
@@ -103,8 +108,15 @@ class CalibrationSet:
             probabilities = arrays["probabilities"].astype(np.float32)
             probabilities /= probabilities.sum(axis=1, keepdims=True)
             truth, distance = arrays["truth"].astype(np.int64), arrays["distance"].astype(np.float32)
-            # files before this was kept are of cells that a training held back
-            return cls(probabilities, truth, distance, bool(arrays.get("at_random", np.ones(1)).all()))
+            # files before these were kept are of cells that a training held back
+            at_random = bool(arrays.get("at_random", np.ones(1)).all())
+            return cls(
+                probabilities,
+                truth,
+                distance,
+                at_random,
+                bool(arrays.get("cross_validated", np.zeros(1)).any()),
+            )
         except (SafetensorError, KeyError, ValueError) as err:
             raise BundleError(
                 f"The calibration cells ({FILE}) cannot be read ({err}); get the bundle again."

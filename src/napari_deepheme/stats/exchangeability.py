@@ -27,6 +27,9 @@ FEWEST = 20
 """Counted cells of the slide below which no alarm means nothing."""
 
 
+_TWO_SIDED, _UNSURE_ALONE = np.array([True, True]), np.array([True, False])  # of distance and entropy
+
+
 class Verdict(StrEnum):
     """Whether promises made on the calibration cells hold: they do, they may not, they do not; or unknown."""
 
@@ -128,7 +131,9 @@ def exchangeability(
     has its own mix of them (van Elteren 1960, Bull Inst Int Stat 37:351); the larger departure of the two
     standardised rank sums is compared with that of random exchanges within the classes (Westfall & Young
     1993, for two statistics at once). Two-sided: cells on which the model is more confident than on
-    real ones, such as rendered cells it learned from, differ from the calibration cells as well.
+    real ones, such as rendered cells it learned from, differ from the calibration cells as well. Where the
+    calibration cells were judged in cross-validation the model is surer of any new cell, so that greater
+    sureness is no alarm.
 
     Parameters
     ----------
@@ -155,12 +160,13 @@ def exchangeability(
     spread = exchanged.std(axis=0)
     usable = spread > 0
     centre, spread = exchanged.mean(axis=0)[usable], spread[usable]
-    most = np.abs((exchanged[:, usable] - centre) / spread).max(axis=1, initial=0.0)
-    departure = np.abs((observed[usable] - centre) / spread).max(initial=0.0)
+    sides = _TWO_SIDED if not calibration.cross_validated else _UNSURE_ALONE
+    most = _departures((exchanged[:, usable] - centre) / spread, sides[usable]).max(axis=1, initial=0.0)
+    departure = _departures((observed[usable] - centre) / spread, sides[usable]).max(initial=0.0)
     p = (1 + (most >= departure - 1e-9).sum()) / (1 + permutations)
     pairs = sum(each.n * each.n_calibration for each in strata)
     far, unsure = np.sum([each.wins() for each in strata], axis=0) / pairs
-    largest = float(np.nanmax(np.abs(np.array([far, unsure]) - 0.5)))
+    largest = float(np.nanmax(_departures(np.array([far, unsure]) - 0.5, sides)))
     verdict = _verdict(float(p), largest, n)
     return Exchangeability(
         verdict,
@@ -176,6 +182,10 @@ def exchangeability(
 
 def _unknown(n: int, n_calibration: int, reason: str) -> Exchangeability:
     return Exchangeability(Verdict.UNKNOWN, np.nan, np.nan, np.nan, n, n_calibration, reason=reason)
+
+
+def _departures(differences: Floats, two_sided: NDArray[np.bool_]) -> Floats:
+    return np.asarray(np.where(two_sided, np.abs(differences), differences))
 
 
 def _verdict(p: float, effect: float, n: int) -> Verdict:

@@ -1,5 +1,7 @@
 """Is this slide one of ours: rarely an alarm at home, always one where cells look different."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -90,3 +92,15 @@ def test_artefacts_do_not_raise_the_alarm():
     counted = np.array([False, True, True, True])
     assert exchangeability(p, strange, calibration(rng)).verdict is Verdict.RED
     assert exchangeability(p, strange, calibration(rng), counted).verdict is Verdict.GREEN
+
+
+def test_a_model_that_learned_from_all_labels_may_be_surer_than_it_was_in_cross_validation():
+    rng = np.random.default_rng(8)
+    known = replace(calibration(rng), cross_validated=True)
+    surer, doubtful, strange = (
+        cells(300, rng, **change) for change in ({"apart": 4.0}, {"apart": 1.5}, {"out": 0.3})
+    )
+    verdicts = [exchangeability(p, distance, known).verdict for p, _, distance in (surer, doubtful, strange)]
+    assert verdicts == [Verdict.GREEN, Verdict.RED, Verdict.RED]
+    before = exchangeability(surer[0], surer[2], replace(known, cross_validated=False))
+    assert before.verdict is not Verdict.GREEN

@@ -151,8 +151,9 @@ def test_calibration_cells_survive_the_bundle():
     np.testing.assert_allclose(back.probabilities, known.probabilities, atol=1e-3)
     np.testing.assert_allclose(back.probabilities.sum(axis=1), 1, atol=1e-5)
     np.testing.assert_array_equal(back.truth, known.truth)
-    assert back.at_random
-    chosen = replace(known, at_random=False)
-    assert not CalibrationSet.from_bytes(chosen.take(np.arange(9)).to_bytes()).at_random
+    assert (back.at_random, back.cross_validated) == (True, False)
+    labelled = replace(known, at_random=False, cross_validated=True)
+    back = CalibrationSet.from_bytes(labelled.take(np.arange(9)).to_bytes())
+    assert (back.at_random, back.cross_validated) == (False, True)
     with pytest.raises(BundleError, match="get the bundle again"):
         CalibrationSet.from_bytes(b"not such a file")
