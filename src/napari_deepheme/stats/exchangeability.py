@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import entr
 from scipy.stats import rankdata
 
-from napari_deepheme.stats.calibration_set import CalibrationSet
+from napari_deepheme.stats.calibration_set import FEWEST_CHOSEN, CalibrationSet
 from napari_deepheme.stats.intervals import Floats
 
 ALARM, SURE = 0.03, 0.001
@@ -25,9 +25,6 @@ FAR = 0.10
 one half, for a sure difference to be a large one."""
 FEWEST = 20
 """Counted cells of the slide below which no alarm means nothing."""
-
-
-_TWO_SIDED, _UNSURE_ALONE = np.array([True, True]), np.array([True, False])  # of distance and entropy
 
 
 class Verdict(StrEnum):
@@ -60,13 +57,17 @@ _CHOSEN = (
     "not corrected by them."
 )
 _SO = {
-    Verdict.GREEN: "its thresholds may be too strict or too lax",
+    Verdict.GREEN: "a difference may go unnoticed",
     Verdict.AMBER: "the choice alone may make the difference",
     Verdict.RED: "the choice alone may make the difference",
 }
 NO_CELLS = "it carries no calibration cells"
 """Why nothing is known without calibration cells."""
 _FEW = "too few counted cells can be compared"
+_BLIND = (
+    "it was calibrated on cells that people chose to label, not on a random sample, and fewer than "
+    f"{FEWEST_CHOSEN} of them miss cells of another laboratory"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +133,8 @@ def exchangeability(
     standardised rank sums is compared with that of random exchanges within the classes (Westfall & Young
     1993, for two statistics at once). Two-sided: cells on which the model is more confident than on
     real ones, such as rendered cells it learned from, differ from the calibration cells as well. Where the
-    calibration cells were judged in cross-validation the model is surer of any new cell, so that greater
-    sureness is no alarm.
+    calibration cells were judged in cross-validation the model is surer of any new cell, and where people
+    chose them, doubtful and odd ones may be more: then cells that are surer, or nearer, are no alarm.
 
     Parameters
     ----------
@@ -160,38 +161,38 @@ def exchangeability(
     spread = exchanged.std(axis=0)
     usable = spread > 0
     centre, spread = exchanged.mean(axis=0)[usable], spread[usable]
-    sides = _TWO_SIDED if not calibration.cross_validated else _UNSURE_ALONE
+    sides = _two_sided(calibration)
     most = _departures((exchanged[:, usable] - centre) / spread, sides[usable]).max(axis=1, initial=0.0)
     departure = _departures((observed[usable] - centre) / spread, sides[usable]).max(initial=0.0)
     p = (1 + (most >= departure - 1e-9).sum()) / (1 + permutations)
     pairs = sum(each.n * each.n_calibration for each in strata)
     far, unsure = np.sum([each.wins() for each in strata], axis=0) / pairs
     largest = float(np.nanmax(_departures(np.array([far, unsure]) - 0.5, sides)))
-    verdict = _verdict(float(p), largest, n)
-    return Exchangeability(
-        verdict,
-        float(p),
-        float(far),
-        float(unsure),
-        n,
-        held,
-        calibration.at_random,
-        _FEW if verdict is Verdict.UNKNOWN else "",
-    )
+    verdict, reason = _verdict(float(p), largest, n, calibration)
+    figures = float(p), float(far), float(unsure)
+    return Exchangeability(verdict, *figures, n, held, calibration.at_random, reason)
 
 
 def _unknown(n: int, n_calibration: int, reason: str) -> Exchangeability:
     return Exchangeability(Verdict.UNKNOWN, np.nan, np.nan, np.nan, n, n_calibration, reason=reason)
 
 
+def _two_sided(calibration: CalibrationSet) -> NDArray[np.bool_]:
+    """Whether smaller distances and entropies than the calibration cells' are an alarm, shape (2,)."""
+    return np.array([calibration.at_random, calibration.at_random and not calibration.cross_validated])
+
+
 def _departures(differences: Floats, two_sided: NDArray[np.bool_]) -> Floats:
     return np.asarray(np.where(two_sided, np.abs(differences), differences))
 
 
-def _verdict(p: float, effect: float, n: int) -> Verdict:
-    if p > ALARM:
-        return Verdict.GREEN if n >= FEWEST else Verdict.UNKNOWN
-    return Verdict.RED if p <= SURE and effect >= FAR else Verdict.AMBER
+def _verdict(p: float, effect: float, n: int, calibration: CalibrationSet) -> tuple[Verdict, str]:
+    """The verdict, and the reason where it is unknown."""
+    if p <= ALARM:
+        return (Verdict.RED if p <= SURE and effect >= FAR else Verdict.AMBER), ""
+    if n < FEWEST:
+        return Verdict.UNKNOWN, _FEW
+    return (Verdict.GREEN, "") if calibration.tells else (Verdict.UNKNOWN, _BLIND)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
