@@ -47,6 +47,9 @@ class LabelledCells:
         Cells with the same one were stained and photographed together; their stain is matched together.
     notices : tuple of str
         What a person should know of them, a sentence each.
+    at_random : frozenset of str
+        Names of the cells that were drawn at random to be labelled, as for an audit; of the others nothing
+        says how they were chosen.
     """
 
     crops: NDArray[np.uint8]
@@ -56,6 +59,7 @@ class LabelledCells:
     grouping: Grouping
     smears: tuple[str, ...]
     notices: tuple[str, ...] = field(default=())
+    at_random: frozenset[str] = field(default=frozenset())
 
     def __post_init__(self) -> None:
         columns = (self.labels, self.names, self.groups, self.smears)
@@ -79,6 +83,7 @@ class LabelledCells:
             grouping=max((part.grouping for part in parts), key=order.index),
             smears=tuple(smear for part in parts for smear in part.smears),
             notices=tuple(notice for part in parts for notice in part.notices),
+            at_random=frozenset(name for part in parts for name in part.at_random),
         )
 
     def take(self, index: NDArray[np.intp]) -> LabelledCells:
@@ -91,6 +96,7 @@ class LabelledCells:
             grouping=self.grouping,
             smears=tuple(self.smears[i] for i in index),
             notices=self.notices,
+            at_random=self.at_random,
         )
 
 

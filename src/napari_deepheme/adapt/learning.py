@@ -18,6 +18,7 @@ from napari_deepheme.adapt.adapting import Adapted, AdaptOptions, adapt
 from napari_deepheme.adapt.classes import FEWEST
 from napari_deepheme.adapt.labelled import Grouping, LabelledCells
 from napari_deepheme.adapt.sources import on_slide
+from napari_deepheme.analysis.audit import named_at_random
 from napari_deepheme.analysis.corrections import settled
 from napari_deepheme.analysis.engine import Engine
 from napari_deepheme.analysis.learned import Learned, by_learned
@@ -124,7 +125,7 @@ def labelled(analysis: Analysis, slide: Slide, parent: Bundle) -> tuple[Labelled
     few = {code: n for code, n in counts.items() if n < FEWEST}
     wanted = (table["label_source"] == PERSON) & table["label"].isin([*counts]) & ~table["label"].isin([*few])
     rows = table[wanted]
-    cells = on_slide(rows, slide, parent.spec, slide.info.path)
+    cells = on_slide(rows, slide, parent.spec, slide.info.path, named_at_random(analysis))
     fields = tuple(rows["region"])
     if len(set(fields)) < _FEWEST_FIELDS:
         return cells, few

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from napari_deepheme.adapt.labelled import Grouping, LabelledCells, LabelSource
+from napari_deepheme.analysis.audit import named_at_random
 from napari_deepheme.classify.bundle import BundleSpec
 from napari_deepheme.datasets.dataset import TrainingImage, read_images
 from napari_deepheme.datasets.folders import check_mpp, crop_or_fault
@@ -145,11 +146,28 @@ class CorrectedAnalysis:
         yield Progress("Reading labelled cells", 0, len(rows), info.path.name)
         own = info.mpp[0] if info.mpp else None
         with open_slide(info.path, mpp=self.mpp or own) as slide:
-            return on_slide(rows, slide, spec, self.file)
+            return on_slide(rows, slide, spec, self.file, named_at_random(analysis))
 
 
-def on_slide(rows: pd.DataFrame, slide: Slide, spec: BundleSpec, source: SlidePath) -> LabelledCells:
-    """Labelled cells of a table, with their crops from the slide; ``source`` is named where they do not fit.
+def on_slide(
+    rows: pd.DataFrame,
+    slide: Slide,
+    spec: BundleSpec,
+    source: SlidePath,
+    drawn: frozenset[int] = frozenset(),
+) -> LabelledCells:
+    """Labelled cells of a table, with their crops from the slide.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        In the columns of ``cells.csv``.
+    slide : Slide
+    spec : BundleSpec
+    source : SlidePath
+        Named where the cells do not fit.
+    drawn : frozenset of int
+        Ids of those that were drawn at random.
 
     Raises
     ------
@@ -168,7 +186,16 @@ def on_slide(rows: pd.DataFrame, slide: Slide, spec: BundleSpec, source: SlidePa
     pixels = crops(slide, yx, spec.input_px, spec.mpp)
     names = tuple(f"{path.name} x {x:g} y {y:g}" for y, x in yx)
     slides = (str(path),) * len(rows)
-    return LabelledCells(pixels, tuple(rows["label"]), names, slides, Grouping.SLIDE, slides)
+    at_random = [name for name, cell in zip(names, rows.get("cell_id", ()), strict=False) if cell in drawn]
+    return LabelledCells(
+        pixels,
+        tuple(rows["label"]),
+        names,
+        slides,
+        Grouping.SLIDE,
+        slides,
+        at_random=frozenset(at_random),
+    )
 
 
 def _check_scale(mpp: float, spec: BundleSpec) -> None:

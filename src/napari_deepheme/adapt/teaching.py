@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
+from napari_deepheme.adapt.calibration_cells import calibration_notices
 from napari_deepheme.adapt.choice import KEPT, Material, Outcome, chosen, outcomes, taught
 from napari_deepheme.adapt.classes import Classes
 from napari_deepheme.adapt.figures import Figure, figures
@@ -38,6 +39,8 @@ class NewModel:
     outcome : Outcome
         The choice, with what cross-validation says of the cells.
     layers : tuple of LastLayer
+    distance : ndarray of float32, shape (n,)
+        Of each cell, by a reference that knows no cell of its part; nan where the parent knows none.
     reference : OodReference or None
         Of the parent's cells and the laboratory's.
     farthest : float
@@ -51,6 +54,7 @@ class NewModel:
     groups: NDArray[np.intp]
     outcome: Outcome
     layers: tuple[LastLayer, ...]
+    distance: NDArray[np.float32]
     reference: OodReference | None
     farthest: float
     before: dict[str, Figure]
@@ -82,7 +86,7 @@ def learned_from(
     parent = next(each for each in found if each.strength == KEPT and each.matched == default)
     yield Progress("Learning from all cells")
     features = views[outcome.matched]
-    wide, farthest = _reference(reference, features, classes.labels, parts, spec)
+    distance = left_out_distance(reference, features, classes.labels, parts)
 
     def judged(each: Outcome, temperature: float) -> dict[str, Figure]:
         return figures(pool(each.members, temperature), classes.labels, classes.taxonomy, groups)
@@ -93,11 +97,17 @@ def learned_from(
         groups=groups,
         outcome=outcome,
         layers=taught(materials[outcome.matched], outcome.strength, seed),
-        reference=wide,
-        farthest=farthest,
+        distance=distance,
+        reference=None if reference is None else reference.joined(features, classes.labels),
+        farthest=_farthest(distance, spec),
         before=judged(parent, spec.temperature),
         after=judged(outcome, outcome.temperature),
-        notices=(*cells.notices, *grouping_notices, *_notices(classes, outcome, parent)),
+        notices=(
+            *cells.notices,
+            *grouping_notices,
+            *_notices(classes, outcome, parent),
+            *calibration_notices(cells),
+        ),
     )
 
 
@@ -167,22 +177,39 @@ def grouped(cells: LabelledCells, classes: Classes) -> tuple[NDArray[np.intp], t
     return numbers, ()
 
 
-def _reference(
+def left_out_distance(
     reference: OodReference | None,
     features: NDArray[np.float32],
     labels: NDArray[np.intp],
     parts: NDArray[np.intp],
-    spec: BundleSpec,
-) -> tuple[OodReference | None, float]:
-    """The parent's cells and the laboratory's, and how far cells of a part lie from all others."""
-    if reference is None or spec.ood is None:
-        return None, np.inf
-    distance = np.empty(len(labels), np.float32)
-    for part in np.unique(parts):
-        out = parts == part
-        distance[out] = reference.joined(features[:, ~out], labels[~out]).distance(features[:, out])
-    farthest = max(spec.ood.threshold, float(np.quantile(distance, spec.ood.quantile)))
-    return reference.joined(features, labels), farthest
+) -> NDArray[np.float32]:
+    """How far the cells of each part lie from the parent's and from the laboratory's of all other parts.
+
+    Parameters
+    ----------
+    reference : OodReference or None
+        The parent's; without one all distances are nan.
+    features : ndarray of float32, shape (m, n, d)
+    labels, parts : ndarray of intp, shape (n,)
+
+    Returns
+    -------
+    ndarray of float32, shape (n,)
+    """
+    distance = np.full(len(labels), np.nan, np.float32)
+    if reference is not None:
+        for part in np.unique(parts):
+            out = parts == part
+            known = reference.joined(features[:, ~out], labels[~out])
+            distance[out] = known.distance(features[:, out])
+    return distance
+
+
+def _farthest(distance: NDArray[np.float32], spec: BundleSpec) -> float:
+    """Within which distance cells like these lie."""
+    if spec.ood is None:
+        return np.inf
+    return max(spec.ood.threshold, float(np.quantile(distance, spec.ood.quantile)))
 
 
 def _without_labels(classes: Classes) -> list[str]:

@@ -16,11 +16,13 @@ from safetensors.torch import load
 from torch import nn
 
 from napari_deepheme.adapt.adapting import AdaptOptions
+from napari_deepheme.adapt.calibration_cells import calibration_cells
 from napari_deepheme.adapt.choice import KEPT
 from napari_deepheme.adapt.figures import TITLES
 from napari_deepheme.adapt.head import LastLayer
 from napari_deepheme.adapt.networks import last_layer_name
 from napari_deepheme.adapt.teaching import NewModel
+from napari_deepheme.cells import RawOutputs
 from napari_deepheme.classify.bundle import Bundle, BundleSpec, NetworkFacts, load_bundle
 from napari_deepheme.classify.ensemble import Ensemble
 from napari_deepheme.classify.making import (
@@ -28,13 +30,14 @@ from napari_deepheme.classify.making import (
     Promises,
     bears_bf16,
     calibrate,
+    cells_entry,
     ood_entry,
     packed,
     tested,
     unpacked,
 )
 from napari_deepheme.models.bundle import CARD_FILE, named_members, save_bundle
-from napari_deepheme.models.spec import Parent, Training
+from napari_deepheme.models.spec import HashedFile, Parent, Training
 from napari_deepheme.train.work import take_place
 
 RECORD_FILE = "adaptation.toml"
@@ -86,11 +89,19 @@ def _described(
         "review": calibration.review,
         "conformal": calibration.conformal,
         "ood": ood,
-        "calibration_cells": None,
         "training": _training(learned, spec),
         "self_test": self_test,
     }
-    return spec.model_copy(update=changes), contents | image
+    made = spec.model_copy(update=changes)
+    files, cells = _calibration_cells(learned, made)
+    return made.model_copy(update={"calibration_cells": cells}), contents | image | files
+
+
+def _calibration_cells(learned: NewModel, made: BundleSpec) -> tuple[dict[str, bytes], HashedFile | None]:
+    """The labelled cells as later slides are compared with them, where there are enough."""
+    left_out = RawOutputs(learned.outcome.members.astype(np.float16), learned.distance)
+    cells = calibration_cells(learned.cells, learned.classes.labels, left_out, made.calibration)
+    return ({}, None) if cells is None else cells_entry(cells)
 
 
 def _with_layer(content: bytes, name: str, layer: LastLayer) -> bytes:

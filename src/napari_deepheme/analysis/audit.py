@@ -62,6 +62,13 @@ def draw_audit(analysis: Analysis, cells: int = AUDIT_CELLS, *, who: str, seed: 
     )
 
 
+def named_at_random(analysis: Analysis) -> frozenset[int]:
+    """Ids of the cells of an audit; none while some wait for a name: what was named first is no sample."""
+    draw = analysis.audit
+    cells = frozenset(() if draw is None else draw.cells)
+    return cells if cells <= settled(analysis.corrections).keys() else frozenset()
+
+
 def audited(analysis: Analysis) -> AuditState | None:
     """What the audit of an analysis says of its shares; None where none was drawn.
 

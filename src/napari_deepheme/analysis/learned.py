@@ -67,6 +67,14 @@ def by_learned(analysis: Analysis, learned: Learned) -> Analysis:
     return replace(analysis, facts=facts, raw=raw, learned=model)
 
 
+def taught_by(analysis: Analysis) -> frozenset[int]:
+    """Ids of the cells that the model in use may have learned from: labelled before it was taken into use."""
+    model = analysis.learned
+    if model is None:
+        return frozenset()
+    return frozenset(each.cell for each in analysis.corrections if each.label and each.when <= model.when)
+
+
 def _in_order(learned: Learned, ids: NDArray[np.int64]) -> RawOutputs:
     """Outputs of these cells, in their order."""
     order = np.argsort(learned.ids)

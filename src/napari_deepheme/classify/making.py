@@ -20,8 +20,10 @@ from napari_deepheme.classify.network import build_network
 from napari_deepheme.classify.ood import OodReference
 from napari_deepheme.models.bundle import test_image
 from napari_deepheme.models.device import Precision
-from napari_deepheme.models.spec import Architecture, SelfTest
+from napari_deepheme.models.spec import Architecture, HashedFile, SelfTest
 from napari_deepheme.stats import calibration
+from napari_deepheme.stats.calibration_set import FILE as CELLS_FILE
+from napari_deepheme.stats.calibration_set import CalibrationSet
 from napari_deepheme.stats.uncertainty import entropy
 
 OOD_FILE = "novelty.safetensors"
@@ -97,6 +99,12 @@ def ood_entry(reference: OodReference, threshold: float) -> tuple[dict[str, byte
     return {OOD_FILE: content}, OutOfDistribution(
         file=OOD_FILE, sha256=digest, threshold=threshold, quantile=WITHIN
     )
+
+
+def cells_entry(cells: CalibrationSet) -> tuple[dict[str, bytes], HashedFile]:
+    """The calibration cells as a file of the bundle, and its entry in the description."""
+    content = cells.to_bytes()
+    return {CELLS_FILE: content}, HashedFile(file=CELLS_FILE, sha256=sha256(content).hexdigest())
 
 
 def packed(weights: Weights) -> bytes:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from napari_deepheme.analysis.result import Analysis
 
 _SQLITE = b"SQLite format 3\x00"
 
@@ -58,7 +62,8 @@ def _of_analysis(path: Path) -> dict[str, object]:
         "slide": str(facts.slide.path),
         "mpp": None if mpp is None else sum(mpp) / 2,
         "mpp_source": facts.slide.mpp_source,
-        "model": f"{facts.bundle.name} {facts.bundle.version}",
+        "model": analysis.model,
+        **_learned(analysis),
         "detector": facts.detector or "given",
         "detection_threshold": facts.detection_threshold(),
         "target_cells": facts.options.target_cells,
@@ -67,5 +72,33 @@ def _of_analysis(path: Path) -> dict[str, object]:
         "failed_units": failed,
         "cells": len(analysis.counting().ids),
         "corrections": len(analysis.corrections),
+        **_signed(analysis),
         "warnings": [notice.text for notice in analysis.notices],
     }
+
+
+def in_words(facts: dict[str, object]) -> dict[str, object]:
+    """The same for a person to read: a sign-off is the line that the window shows."""
+    signed = facts.get("sign_off")
+    return facts | {"sign_off": signed["status"]} if isinstance(signed, dict) else facts
+
+
+def _learned(analysis: Analysis) -> dict[str, object]:
+    """Which model the one in use learned on from, and from what, where it did."""
+    learned, parent = analysis.learned, analysis.facts.bundle.parent
+    if learned is not None:
+        labels = {"labels": learned.cells, "who": learned.who, "when": learned.when}
+        return {"parent": learned.parent, "learned": labels}
+    return {} if parent is None else {"parent": f"{parent.name} {parent.version}"}
+
+
+def _signed(analysis: Analysis) -> dict[str, object]:
+    """The last sign-off, and whether it holds, where there is one."""
+    from napari_deepheme.analysis.sign_off import review_status  # noqa: PLC0415  a slide does not need it
+
+    if not analysis.sign_offs:
+        return {}
+    last, options = analysis.sign_offs[-1], analysis.facts.options.assessment
+    status = review_status(analysis.sign_offs, analysis.corrections, options, analysis.model)
+    signed = {"who": last.who, "when": last.when, "settled": last.settled, "to_review": last.to_review}
+    return {"sign_off": signed | {"holds": status.holds, "status": status.line}}

@@ -42,13 +42,13 @@ def info(
     as_json: Json = False,
 ) -> None:
     """Tell a slide's format, levels, µm/px and associated images; or what an analysis file holds."""
-    from napari_deepheme.cli.facts import facts_of  # noqa: PLC0415  commands share no imports
+    from napari_deepheme.cli.facts import facts_of, in_words  # noqa: PLC0415  commands share no imports
 
     facts = facts_of(path, mpp)
     if as_json:
         print_json(facts)
     else:
-        print_facts(facts)
+        print_facts(in_words(facts))
 
 
 def classify(

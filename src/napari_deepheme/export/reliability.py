@@ -6,19 +6,20 @@ Command line, Summary and report take this from one function.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_deepheme.analysis.audit import AuditState, audited
 from napari_deepheme.analysis.corrections import settled
+from napari_deepheme.analysis.learned import taught_by
 from napari_deepheme.analysis.result import Analysis, Facts
-from napari_deepheme.classify.bundle import calibration_cells, load_bundle
+from napari_deepheme.classify.bundle import BundleSpec, calibration_cells, load_bundle
 from napari_deepheme.models.bundle import embedded_bundles
 from napari_deepheme.stats.assessment import calibrated
-from napari_deepheme.stats.calibration_set import CalibrationSet
-from napari_deepheme.stats.exchangeability import Exchangeability, exchangeability
+from napari_deepheme.stats.calibration_set import FEWEST_LABELS, CalibrationSet
+from napari_deepheme.stats.exchangeability import NO_CELLS, Exchangeability, exchangeability
 from napari_deepheme.stats.quantify import Method, Quantification, QuantifyOptions, quantify
 from napari_deepheme.stats.risk import Promise, RiskMonitor, monitor, promise_in_words
 
@@ -58,7 +59,7 @@ class Reliability:
         if self.audit is not None and not self.audit.shares.refusal:
             return self.audit.shares
         usable = [each for each in self.corrected if not each.refusal]
-        return usable[-1] if usable and self.like_ours.holds else None
+        return usable[-1] if usable and self.like_ours.corrects else None
 
     @property
     def by_code(self) -> Mapping[str, tuple[float, float, float]] | None:
@@ -118,14 +119,32 @@ def _beside_calibration(
 ) -> tuple[Exchangeability, tuple[Quantification, ...]]:
     """Whether the cells are like the calibration cells, and shares corrected by these."""
     model = counting.facts.bundle.calibration
-    known = counting.take(_at_most(np.flatnonzero(~np.isnan(counting.raw.members[0, :, 0]))))
+    known = counting.take(_at_most(np.flatnonzero(_judged(counting))))
     probabilities = calibrated(known.raw, model)
     counted = np.array([cell_class.counted for cell_class in model.taxonomy.classes])
     like_ours = exchangeability(probabilities, known.raw.distance, calibration, counted)
+    if calibration is None:
+        like_ours = replace(like_ours, reason=_without_cells(counting.facts.bundle))
     if calibration is None or len(counting.taxonomy.codes) != len(model.taxonomy.codes):
         return like_ours, ()
     options = QuantifyOptions(model.taxonomy.codes, counted)
     return like_ours, tuple(quantify(probabilities, calibration, method, options) for method in _METHODS)
+
+
+def _judged(counting: Analysis) -> NDArray[np.bool_]:
+    """Cells, shape (n,), that the model in use was asked about and did not learn from."""
+    judged: NDArray[np.bool_] = ~np.isnan(counting.raw.members[0, :, 0])
+    return judged & ~np.isin(counting.ids, list(taught_by(counting)))
+
+
+def _without_cells(spec: BundleSpec) -> str:
+    """Why a model has no calibration cells."""
+    labels = int(spec.training.metrics.get("cells", 0))
+    if spec.parent is None:
+        return NO_CELLS
+    if labels < FEWEST_LABELS:
+        return f"it learned from {labels} labels, and {FEWEST_LABELS} are needed to compare slides with them"
+    return "it was adapted by a version that kept no calibration cells; adapt it anew"
 
 
 def _at_most(rows: NDArray[np.intp]) -> NDArray[np.intp]:
@@ -139,13 +158,19 @@ def _seen(analysis: Analysis, promise: Promise) -> RiskMonitor | None:
     """Of the cells drawn at random for an audit, those that need no review and how many were called wrong."""
     if analysis.audit is None:
         return None
-    known, assessed = settled(analysis.corrections), analysis.assessed(analysis.audit.options)
+    known, taught = settled(analysis.corrections), taught_by(analysis)
+    assessed = analysis.assessed(analysis.audit.options)
     codes = analysis.facts.bundle.taxonomy.codes
     row_of = {cell: i for i, cell in enumerate(analysis.ids.tolist())}
     n = wrong = 0
     for cell in analysis.audit.cells:
         row = row_of.get(cell)
-        if row is None or cell not in known or assessed.trained_entropy[row] > promise.threshold:
+        if (
+            row is None
+            or cell not in known
+            or cell in taught
+            or assessed.trained_entropy[row] > promise.threshold
+        ):
             continue
         n += 1
         wrong += known[cell].deleted or known[cell].label not in ("", codes[assessed.call[row]])

@@ -127,7 +127,7 @@ class SlideReport:
             return ""
         if self.correction.method == AUDIT:
             return "The corrected shares follow a random audit of this slide; their interval holds both."
-        if self.exchangeability is not None and self.exchangeability.holds:
+        if self.exchangeability is not None and self.exchangeability.corrects:
             return "The corrected shares take it out; their interval holds both."
         return (
             "The corrected shares would take it out on cells like the calibration cells; that these are is "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,10 @@ from napari_deepheme.errors import BundleError
 
 FILE = "calibration.safetensors"
 """Its name in a bundle."""
+FEWEST_LABELS = 100
+"""Labelled cells from which an adapted model has calibration cells (measured: docs/numbers.md)."""
+FEWEST_CHOSEN = 250
+"""Labelled cells that people chose, below which a slide that looks no different may still be one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,11 +32,19 @@ class CalibrationSet:
         Class indices.
     distance : ndarray of float32, shape (n,)
         Out-of-distribution distance; nan where the model knows none.
+    at_random : bool
+        Whether the cells were drawn at random, or held back whole; False where people chose which cells to
+        label, so that doubtful and rare ones may be more among them than among a slide's.
+    cross_validated : bool
+        Whether each cell was judged by what learned from the others, and the model then learned from all: so
+        it is a little surer of new cells than it was of these.
     """
 
     probabilities: NDArray[np.float32]
     truth: NDArray[np.int64]
     distance: NDArray[np.float32]
+    at_random: bool = True
+    cross_validated: bool = False
 
     def __post_init__(self) -> None:
         n, k = self.probabilities.shape
@@ -63,9 +75,19 @@ class CalibrationSet:
         """Share of each class among the cells."""
         return np.bincount(self.truth, minlength=self.probabilities.shape[1]) / max(len(self), 1)
 
+    @property
+    def tells(self) -> bool:
+        """Whether it means something that a slide does not look different from them."""
+        return self.at_random or len(self) >= FEWEST_CHOSEN
+
     def take(self, index: NDArray[np.intp] | NDArray[np.bool_]) -> CalibrationSet:
         """The cells at ``index``."""
-        return CalibrationSet(self.probabilities[index], self.truth[index], self.distance[index])
+        return replace(
+            self,
+            probabilities=self.probabilities[index],
+            truth=self.truth[index],
+            distance=self.distance[index],
+        )
 
     def to_bytes(self) -> bytes:
         """As a file of a bundle: safetensors, probabilities as float16 (a cell takes 2 k + 6 bytes)."""
@@ -74,6 +96,8 @@ class CalibrationSet:
                 "probabilities": self.probabilities.astype(np.float16),
                 "truth": self.truth.astype(np.int16),
                 "distance": self.distance.astype(np.float32),
+                "at_random": np.array([self.at_random], np.uint8),
+                "cross_validated": np.array([self.cross_validated], np.uint8),
             }
         )
 
@@ -90,7 +114,16 @@ class CalibrationSet:
             arrays = load(content)
             probabilities = arrays["probabilities"].astype(np.float32)
             probabilities /= probabilities.sum(axis=1, keepdims=True)
-            return cls(probabilities, arrays["truth"].astype(np.int64), arrays["distance"].astype(np.float32))
+            truth, distance = arrays["truth"].astype(np.int64), arrays["distance"].astype(np.float32)
+            # files before these were kept are of cells that a training held back
+            at_random = bool(arrays.get("at_random", np.ones(1)).all())
+            return cls(
+                probabilities,
+                truth,
+                distance,
+                at_random,
+                bool(arrays.get("cross_validated", np.zeros(1)).any()),
+            )
         except (SafetensorError, KeyError, ValueError) as err:
             raise BundleError(
                 f"The calibration cells ({FILE}) cannot be read ({err}); get the bundle again."

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import entr
 from scipy.stats import rankdata
 
-from napari_deepheme.stats.calibration_set import CalibrationSet
+from napari_deepheme.stats.calibration_set import FEWEST_CHOSEN, CalibrationSet
 from napari_deepheme.stats.intervals import Floats
 
 ALARM, SURE = 0.03, 0.001
@@ -48,10 +48,26 @@ _ADVICE = {
         "another model."
     ),
     Verdict.UNKNOWN: (
-        "Too few counted cells, or a model without calibration cells: whether its promises hold here is not "
-        "known. Audit cells of this slide before you rely on them."
+        "Whether the model's promises hold here is not known: {reason}. Audit cells of this slide before you "
+        "rely on them."
     ),
 }
+_CHOSEN = (
+    " It was calibrated on cells that people chose to label, not on a random sample: {so}, and shares are "
+    "not corrected by them."
+)
+_SO = {
+    Verdict.GREEN: "a difference may go unnoticed",
+    Verdict.AMBER: "the choice alone may make the difference",
+    Verdict.RED: "the choice alone may make the difference",
+}
+NO_CELLS = "it carries no calibration cells"
+"""Why nothing is known without calibration cells."""
+_FEW = "too few counted cells can be compared"
+_BLIND = (
+    "it was calibrated on cells that people chose to label, not on a random sample, and fewer than "
+    f"{FEWEST_CHOSEN} of them miss cells of another laboratory"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +84,10 @@ class Exchangeability:
         called the same; 0.5 for no difference, nan where it is unknown.
     n, n_calibration : int
         Cells compared.
+    at_random : bool
+        Whether the calibration cells are a random sample.
+    reason : str
+        Why nothing is known, as part of a sentence; empty where something is.
     """
 
     verdict: Verdict
@@ -76,6 +96,8 @@ class Exchangeability:
     entropy: float
     n: int
     n_calibration: int
+    at_random: bool = True
+    reason: str = ""
 
     @property
     def holds(self) -> bool:
@@ -83,9 +105,17 @@ class Exchangeability:
         return self.verdict is Verdict.GREEN
 
     @property
+    def corrects(self) -> bool:
+        """Whether shares corrected by the calibration cells may be stated."""
+        return self.holds and self.at_random
+
+    @property
     def advice(self) -> str:
         """What it means and what to do, in a sentence or two."""
-        return _ADVICE[self.verdict]
+        words = _ADVICE[self.verdict].format(reason=self.reason)
+        if self.at_random or self.verdict is Verdict.UNKNOWN:
+            return words
+        return words + _CHOSEN.format(so=_SO[self.verdict])
 
 
 def exchangeability(
@@ -102,7 +132,9 @@ def exchangeability(
     has its own mix of them (van Elteren 1960, Bull Inst Int Stat 37:351); the larger departure of the two
     standardised rank sums is compared with that of random exchanges within the classes (Westfall & Young
     1993, for two statistics at once). Two-sided: cells on which the model is more confident than on
-    real ones, such as rendered cells it learned from, differ from the calibration cells as well.
+    real ones, such as rendered cells it learned from, differ from the calibration cells as well. Where the
+    calibration cells were judged in cross-validation the model is surer of any new cell, and where people
+    chose them, doubtful and odd ones may be more: then cells that are surer, or nearer, are no alarm.
 
     Parameters
     ----------
@@ -117,31 +149,50 @@ def exchangeability(
     permutations, seed : int
     """
     if calibration is None:
-        return Exchangeability(Verdict.UNKNOWN, np.nan, np.nan, np.nan, len(distance), 0)
+        return _unknown(len(distance), 0, NO_CELLS)
     kept = np.ones(probabilities.shape[1], bool) if counted is None else counted
     strata = _strata(probabilities, distance, calibration, kept)
     n, held = (sum(getattr(each, name) for each in strata) for name in ("n", "n_calibration"))
     if n == 0 or held == 0:
-        return Exchangeability(Verdict.UNKNOWN, np.nan, np.nan, np.nan, n, held)
+        return _unknown(n, held, _FEW)
     rng = np.random.default_rng(seed)
     observed = np.sum([each.statistic() for each in strata], axis=0)
     exchanged = np.sum([each.exchanged(permutations, rng) for each in strata], axis=0)
     spread = exchanged.std(axis=0)
     usable = spread > 0
     centre, spread = exchanged.mean(axis=0)[usable], spread[usable]
-    most = np.abs((exchanged[:, usable] - centre) / spread).max(axis=1, initial=0.0)
-    departure = np.abs((observed[usable] - centre) / spread).max(initial=0.0)
+    sides = _two_sided(calibration)
+    most = _departures((exchanged[:, usable] - centre) / spread, sides[usable]).max(axis=1, initial=0.0)
+    departure = _departures((observed[usable] - centre) / spread, sides[usable]).max(initial=0.0)
     p = (1 + (most >= departure - 1e-9).sum()) / (1 + permutations)
     pairs = sum(each.n * each.n_calibration for each in strata)
     far, unsure = np.sum([each.wins() for each in strata], axis=0) / pairs
-    largest = float(np.nanmax(np.abs(np.array([far, unsure]) - 0.5)))
-    return Exchangeability(_verdict(float(p), largest, n), float(p), float(far), float(unsure), n, held)
+    largest = float(np.nanmax(_departures(np.array([far, unsure]) - 0.5, sides)))
+    verdict, reason = _verdict(float(p), largest, n, calibration)
+    figures = float(p), float(far), float(unsure)
+    return Exchangeability(verdict, *figures, n, held, calibration.at_random, reason)
 
 
-def _verdict(p: float, effect: float, n: int) -> Verdict:
-    if p > ALARM:
-        return Verdict.GREEN if n >= FEWEST else Verdict.UNKNOWN
-    return Verdict.RED if p <= SURE and effect >= FAR else Verdict.AMBER
+def _unknown(n: int, n_calibration: int, reason: str) -> Exchangeability:
+    return Exchangeability(Verdict.UNKNOWN, np.nan, np.nan, np.nan, n, n_calibration, reason=reason)
+
+
+def _two_sided(calibration: CalibrationSet) -> NDArray[np.bool_]:
+    """Whether smaller distances and entropies than the calibration cells' are an alarm, shape (2,)."""
+    return np.array([calibration.at_random, calibration.at_random and not calibration.cross_validated])
+
+
+def _departures(differences: Floats, two_sided: NDArray[np.bool_]) -> Floats:
+    return np.asarray(np.where(two_sided, np.abs(differences), differences))
+
+
+def _verdict(p: float, effect: float, n: int, calibration: CalibrationSet) -> tuple[Verdict, str]:
+    """The verdict, and the reason where it is unknown."""
+    if p <= ALARM:
+        return (Verdict.RED if p <= SURE and effect >= FAR else Verdict.AMBER), ""
+    if n < FEWEST:
+        return Verdict.UNKNOWN, _FEW
+    return (Verdict.GREEN, "") if calibration.tells else (Verdict.UNKNOWN, _BLIND)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,7 +6,6 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from napari_deepheme.classify.making import (
     Promises,
     bears_bf16,
     calibrate,
+    cells_entry,
     ood_entry,
     packed,
     pooled,
@@ -33,7 +33,6 @@ from napari_deepheme.classify.ood import OodReference
 from napari_deepheme.classify.stain import StainColours, stain_colours
 from napari_deepheme.models.bundle import CARD_FILE, named_members, save_bundle
 from napari_deepheme.models.spec import HashedFile, Member, SelfTest, Training
-from napari_deepheme.stats.calibration_set import FILE as CALIBRATION_FILE
 from napari_deepheme.stats.calibration_set import CalibrationSet
 from napari_deepheme.stats.evaluation import Evaluation, LabelledPredictions
 from napari_deepheme.stats.scoring import evaluate_predictions
@@ -214,10 +213,9 @@ def _measured(ensemble: Ensemble, parts: Parts, taxonomy: Taxonomy, recipe: Reci
     promises = Promises(recipe.risk, recipe.confidence, recipe.coverage)
     calibration = calibrate(members, held.labels, promises)
     probabilities = pooled(members, distance, calibration.temperature, ood.threshold)
-    content = CalibrationSet(probabilities, held.labels, distance).to_bytes()
-    cells = HashedFile(file=CALIBRATION_FILE, sha256=sha256(content).hexdigest())
-    files |= {CALIBRATION_FILE: content}
-    return _Measured(members.mean(axis=0).argmax(axis=1), calibration, reference, ood, cells, files)
+    content, cells = cells_entry(CalibrationSet(probabilities, held.labels, distance))
+    calls = members.mean(axis=0).argmax(axis=1)
+    return _Measured(calls, calibration, reference, ood, cells, files | content)
 
 
 def _metrics(evaluation: Evaluation) -> dict[str, float]:

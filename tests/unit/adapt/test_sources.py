@@ -1,10 +1,15 @@
 import numpy as np
 import pytest
+from review_cells import analysis_of
 
 from napari_deepheme.adapt.labelled import Grouping, LabelledCells, without_repeats
 from napari_deepheme.adapt.sources import CorrectedCells, LabelledImages, label_sources
+from napari_deepheme.analysis.audit import draw_audit
+from napari_deepheme.analysis.corrections import CorrectionKind
+from napari_deepheme.analysis.result import UnitResult
 from napari_deepheme.errors import OptionError, ScaleError, SlideError, TableError
 from napari_deepheme.jobs import drain
+from napari_deepheme.store.opening import create_analysis, open_analysis
 
 
 def cells(crops: np.ndarray, labels: tuple[str, ...], names: tuple[str, ...] | None = None) -> LabelledCells:
@@ -70,6 +75,31 @@ def test_a_persons_labels_of_a_slide_are_taken_and_the_models_are_not(smear_path
     table.write_text("cell_id,x_px,y_px,label,label_source\n1,99999,300,M6,person\n")
     with pytest.raises(TableError, match=r"lie outside smear\.svs"):
         drain(CorrectedCells(table, smear_path).read(toy_bundle.spec))
+
+
+def test_cells_of_a_finished_audit_are_known_to_be_a_random_sample(smear_path, toy_bundle, tmp_path):
+    made = analysis_of(smear_path, toy_bundle, n=60, doubtful=10)
+    draw = draw_audit(made, 20, who="Ada")
+    other = min(set(made.ids.tolist()) - set(draw.cells))
+    path = tmp_path / "a.deepheme.db"
+    first, *later = draw.cells
+
+    def drawn() -> tuple[int, int]:
+        (source,) = label_sources([path], None)
+        found = drain(source.read(toy_bundle.spec))
+        assert found.at_random <= set(found.names)
+        return len(found), len(found.at_random)
+
+    with create_analysis(path, {}) as file:
+        file.begin(made.facts)
+        file.commit(UnitResult("tile 1", made.cells, made.raw))
+        file.audit(draw)
+        for cell in (other, *later):
+            file.correct(CorrectionKind.LABEL, cell, label="L2")
+    assert drawn() == (len(later) + 1, 0)  # those named first are no sample
+    with open_analysis(path, write=True) as file:
+        file.correct(CorrectionKind.LABEL, first, label="L2")
+    assert drawn() == (len(draw.cells) + 1, len(draw.cells))
 
 
 def test_what_holds_no_labels_is_refused(tmp_path):

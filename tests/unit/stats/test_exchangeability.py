@@ -1,5 +1,7 @@
 """Is this slide one of ours: rarely an alarm at home, always one where cells look different."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -90,3 +92,35 @@ def test_artefacts_do_not_raise_the_alarm():
     counted = np.array([False, True, True, True])
     assert exchangeability(p, strange, calibration(rng)).verdict is Verdict.RED
     assert exchangeability(p, strange, calibration(rng), counted).verdict is Verdict.GREEN
+
+
+def test_a_model_that_learned_from_all_labels_may_be_surer_than_it_was_in_cross_validation():
+    rng = np.random.default_rng(8)
+    known = replace(calibration(rng), cross_validated=True)
+    surer, doubtful, strange = (
+        cells(300, rng, **change) for change in ({"apart": 4.0}, {"apart": 1.5}, {"out": 0.3})
+    )
+    verdicts = [exchangeability(p, distance, known).verdict for p, _, distance in (surer, doubtful, strange)]
+    assert verdicts == [Verdict.GREEN, Verdict.RED, Verdict.RED]
+    before = exchangeability(surer[0], surer[2], replace(known, cross_validated=False))
+    assert before.verdict is not Verdict.GREEN
+
+
+def test_ordinary_cells_are_no_alarm_where_people_chose_odd_ones_to_label():
+    """Labels chosen by doubt: any slide of that laboratory looks nearer and surer than they do."""
+    rng = np.random.default_rng(9)
+    odd = replace(CalibrationSet(*cells(300, rng, apart=2.0, out=0.2)), at_random=False, cross_validated=True)
+    p, _, distance = cells(300, rng)
+    found = exchangeability(p, distance, odd)
+    assert found.verdict is Verdict.GREEN
+    assert found.holds
+    assert not found.corrects
+    assert "a difference may go unnoticed" in found.advice
+    fewer = exchangeability(p, distance, odd.take(np.arange(120)))
+    assert fewer.verdict is Verdict.UNKNOWN
+    assert "fewer than 250" in fewer.advice
+    p, _, distance = cells(300, rng, apart=1.0)
+    assert exchangeability(p, distance + 0.5, odd.take(np.arange(120))).verdict is Verdict.RED
+    stranger = exchangeability(p, distance + 0.5, odd)
+    assert stranger.verdict is Verdict.RED
+    assert "the choice alone may make the difference" in stranger.advice

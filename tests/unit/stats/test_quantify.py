@@ -1,6 +1,7 @@
 """Shares with the confusion taken out: as QuaPy computes them, with intervals that hold its error."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -150,5 +151,9 @@ def test_calibration_cells_survive_the_bundle():
     np.testing.assert_allclose(back.probabilities, known.probabilities, atol=1e-3)
     np.testing.assert_allclose(back.probabilities.sum(axis=1), 1, atol=1e-5)
     np.testing.assert_array_equal(back.truth, known.truth)
+    assert (back.at_random, back.cross_validated) == (True, False)
+    labelled = replace(known, at_random=False, cross_validated=True)
+    back = CalibrationSet.from_bytes(labelled.take(np.arange(9)).to_bytes())
+    assert (back.at_random, back.cross_validated) == (False, True)
     with pytest.raises(BundleError, match="get the bundle again"):
         CalibrationSet.from_bytes(b"not such a file")
