@@ -16,7 +16,7 @@ _LEAVE_WITHIN_MS = 20_000
 
 
 def _end_all() -> None:
-    """Let every job end its step and close its files while Qt's objects live; later, a signal aborts Python."""
+    """Let every job end its step and close its files while Qt lives; later, a signal aborts Python."""
     try:
         GeneratorWorker.await_workers(_LEAVE_WITHIN_MS)
     except RuntimeError:
