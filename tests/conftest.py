@@ -42,6 +42,6 @@ def smear_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pytest_collection_finish() -> None:
-    """Keep what is imported by now out of garbage collection: napari collects whenever a layer or a viewer goes."""
+    """Keep what is imported out of garbage collection: napari collects whenever a layer or a viewer goes."""
     gc.collect()
     gc.freeze()

@@ -34,6 +34,7 @@ from napari_deepheme.slide.planes import Damaged as Damage
 from napari_deepheme.slide.reader import Slide
 from napari_deepheme.stats.assessment import AssessmentOptions
 from napari_deepheme.store import continued, signature_of
+from napari_deepheme.taxonomy import own_colours
 
 EVERYTHING = AnalysisOptions(target_cells=0)
 
@@ -244,6 +245,23 @@ def test_the_command_line_keeps_shows_and_exports_an_analysis(
     assert (code, ".parquet" in printed.err) == (2, True)
     code, printed = run(monkeypatch, capsys, *classify, "--no-store", "--json")
     assert json.loads(printed.out)["slides"][0]["analysis"] is None
+
+
+def test_the_command_line_writes_the_colours_that_a_person_chose_in_the_window(
+    monkeypatch, capsys, tmp_path, smear_path, toy_bundle, toy_bundle_folder
+):
+    monkeypatch.setattr(own_colours, "COLOURS_FILE", tmp_path / "colours.toml")
+    for code in toy_bundle.spec.taxonomy.codes:
+        own_colours.keep_colour(code, "#12fe56")
+    given = ("--model", toy_bundle_folder, "--target-cells", 5, "--formats", "geojson")
+    assert run(monkeypatch, capsys, "classify", smear_path, "--out", tmp_path, *given)[0] == 0
+    file, again = tmp_path / "smear.deepheme.db", tmp_path / "again.geojson"
+    assert run(monkeypatch, capsys, "export", file, "--to", again)[0] == 0
+    own_colours.own_colours.cache_clear()
+    for path in (tmp_path / "smear.cells.geojson", again):
+        features = json.loads(path.read_text())["features"]
+        colours = {tuple(each["properties"]["classification"]["color"]) for each in features}
+        assert colours == {(0x12, 0xFE, 0x56)}
 
 
 def test_kills_at_random_moments_change_nothing(tmp_path, smear_path, toy_bundle_folder):

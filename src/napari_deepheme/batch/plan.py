@@ -10,6 +10,7 @@ from napari_deepheme.analysis.options import AnalysisOptions, RunOptions
 from napari_deepheme.classify.bundle import DEFAULT_BUNDLE, Bundle, load_bundle
 from napari_deepheme.export.formats import Format
 from napari_deepheme.slide.location import SlidePath
+from napari_deepheme.taxonomy.own_colours import Palette
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,8 @@ class Plan:
         Whether an earlier one is left alone.
     cells, roi : Path or None
         Given cells and regions; they belong to one slide.
+    palette : mapping of str to str
+        Own colours of classes, by code.
     """
 
     out: Path
@@ -46,6 +49,7 @@ class Plan:
     fresh: bool = False
     cells: Path | None = None
     roi: Path | None = None
+    palette: Palette = field(default_factory=dict)
 
     def results(self, slide: SlidePath) -> list[Path]:
         """Files of a slide: its cells in each format, and the differential."""

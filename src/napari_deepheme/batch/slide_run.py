@@ -127,7 +127,7 @@ def _written(
     count = differential_of(analysis)
     *tables, counts = files = plan.results(path)
     for each in tables:
-        export_cells(analysis, each)
+        export_cells(analysis, each, palette=plan.palette)
     write_csv(count.table(), counts)
     notices = (*remarks, *analysis.notices)
     report: dict[str, object] = {

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from napari_deepheme.stats.assessment import AssessmentOptions
     from napari_deepheme.stats.counting import CountOptions
     from napari_deepheme.stats.differential import Differential
+    from napari_deepheme.taxonomy.own_colours import Palette
 
 _REPORTS = (".html", ".pdf")
 
@@ -124,18 +125,19 @@ def export(
     """Write the cells of an analysis, with what people corrected, or its report."""
     from napari_deepheme.export.formats import export_cells, format_of  # noqa: PLC0415
     from napari_deepheme.store import open_analysis  # noqa: PLC0415
+    from napari_deepheme.taxonomy.own_colours import own_colours  # noqa: PLC0415
 
     for path in to:
         if path.suffix.lower() not in _REPORTS:
             format_of(path, also=_REPORTS)  # a wrong name is said before anything is written
     with open_analysis(analysis) as file:
         opened = file.analysis()
-    options = _chosen(opened, detection_threshold, match_prior)
+    options, palette = _chosen(opened, detection_threshold, match_prior), own_colours()
     for path in to:
         if path.suffix.lower() in _REPORTS:
-            _write_report(opened, options, path)
+            _write_report(opened, options, path, palette)
         else:
-            export_cells(opened, path, options)
+            export_cells(opened, path, options, palette)
         print_line(f"wrote {path}")
 
 
@@ -151,11 +153,11 @@ def _chosen(
     return options
 
 
-def _write_report(analysis: Analysis, options: AssessmentOptions, path: Path) -> None:
+def _write_report(analysis: Analysis, options: AssessmentOptions, path: Path, palette: Palette) -> None:
     from napari_deepheme.report.making import write_report_of  # noqa: PLC0415  matplotlib takes a second
 
     facts = analysis.facts
     chosen = replace(analysis, facts=replace(facts, options=replace(facts.options, assessment=options)))
-    lacking = write_report_of(chosen, path)
+    lacking = write_report_of(chosen, path, palette)
     if lacking:
         print_warning(lacking)

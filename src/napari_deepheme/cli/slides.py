@@ -132,6 +132,7 @@ def classify(
     from napari_deepheme.cli.classifying import classify_all, formats_named  # noqa: PLC0415
     from napari_deepheme.given import read_regions  # noqa: PLC0415
     from napari_deepheme.stats.planning import stop_rule  # noqa: PLC0415
+    from napari_deepheme.taxonomy.own_colours import own_colours  # noqa: PLC0415
 
     wanted = formats_named(formats)
     _check_names(slides)
@@ -156,6 +157,7 @@ def classify(
         fresh=fresh,
         cells=cells,
         roi=roi,
+        palette=own_colours(),
     )
     rows = classify_all(slides, plan, scheduler, limit, as_json=as_json)
     if as_json:

@@ -17,6 +17,7 @@ from napari_deepheme.export.table import PROBABILITY, table_parts
 from napari_deepheme.stats.assessment import AssessmentOptions
 from napari_deepheme.tables import write_whole
 from napari_deepheme.taxonomy import Taxonomy
+from napari_deepheme.taxonomy.own_colours import Palette, in_palette
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +44,9 @@ def format_of(path: Path, also: Sequence[str] = ()) -> Format:
     raise OptionError(f"{path}: expected a name that ends in {endings}.")
 
 
-def export_cells(analysis: Analysis, path: Path, options: AssessmentOptions | None = None) -> None:
+def export_cells(
+    analysis: Analysis, path: Path, options: AssessmentOptions | None = None, palette: Palette | None = None
+) -> None:
     """Write the cells of an analysis as its file's name asks for; whole or not at all.
 
     Parameters
@@ -52,6 +55,8 @@ def export_cells(analysis: Analysis, path: Path, options: AssessmentOptions | No
     path : Path
         ``.csv``; ``.geojson`` or ``.geojson.gz``, points for QuPath; ``.parquet``.
     options : AssessmentOptions, optional
+    palette : mapping of str to str, optional
+        Own colours ``#rrggbb`` by class code; GeoJSON has colours.
 
     Raises
     ------
@@ -66,7 +71,8 @@ def export_cells(analysis: Analysis, path: Path, options: AssessmentOptions | No
     elif kind is Format.PARQUET:
         write_whole(path, lambda part: _write_parquet(parts, part))
     else:
-        write_whole(path, lambda part: _write_geojson(parts, part, kind, analysis.taxonomy))
+        classes = in_palette(analysis.taxonomy, palette or {})
+        write_whole(path, lambda part: _write_geojson(parts, part, kind, classes))
 
 
 def _write_csv(parts: Iterator[pd.DataFrame], path: Path) -> None:

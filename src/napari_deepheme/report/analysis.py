@@ -21,12 +21,15 @@ from napari_deepheme.stats.assessment import Assessment, AssessmentOptions
 from napari_deepheme.stats.clustering import FieldVariation, field_variation
 from napari_deepheme.stats.references import beside, embedded_references, reference_set
 from napari_deepheme.stats.risk import Promise, accepted_accuracy, changed_by_review
+from napari_deepheme.taxonomy.own_colours import Palette, in_palette
 
 _SHOWN = 6  # cells of each kind in a row of the gallery
 _OVERVIEW_PX = 1400
 
 
-def slide_report(analysis: Analysis, slide: Slide | None, card: str = "") -> SlideReport:
+def slide_report(
+    analysis: Analysis, slide: Slide | None, card: str = "", palette: Palette | None = None
+) -> SlideReport:
     """All that a report tells of an analysis.
 
     Parameters
@@ -36,10 +39,12 @@ def slide_report(analysis: Analysis, slide: Slide | None, card: str = "") -> Sli
         For the overview and the gallery; left out where the slide is not at hand.
     card : str
         The model card.
+    palette : mapping of str to str, optional
+        Own colours ``#rrggbb`` by class code.
     """
     counting = analysis.counting()
     assessed, count = counting.assessed(), differential_of(analysis)
-    taxonomy, facts = analysis.taxonomy, analysis.facts
+    taxonomy, facts = in_palette(analysis.taxonomy, palette or {}), analysis.facts
     reliability = reliability_of(analysis)
     review = facts.bundle.review
     promise = Promise(review.threshold, review.risk, review.confidence)

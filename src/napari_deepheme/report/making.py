@@ -12,10 +12,18 @@ from napari_deepheme.models.bundle import embedded_bundles
 from napari_deepheme.report.analysis import slide_report
 from napari_deepheme.report.slide import write_slide_report
 from napari_deepheme.slide.reader import open_slide
+from napari_deepheme.taxonomy.own_colours import Palette
 
 
-def write_report_of(analysis: Analysis, path: Path) -> str:
+def write_report_of(analysis: Analysis, path: Path, palette: Palette | None = None) -> str:
     """Write the report of an analysis as HTML or PDF; gives what it lacks, in a sentence, or nothing.
+
+    Parameters
+    ----------
+    analysis : Analysis
+    path : Path
+    palette : mapping of str to str, optional
+        Own colours ``#rrggbb`` by class code.
 
     Raises
     ------
@@ -33,5 +41,5 @@ def write_report_of(analysis: Analysis, path: Path) -> str:
             slide = stack.enter_context(open_slide(facts.slide.path, mpp=mpp))
         except DeepHemeError as err:
             lacking = f"The report has no pictures of the slide: {err}"
-        write_slide_report(slide_report(analysis, slide, card), path)
+        write_slide_report(slide_report(analysis, slide, card, palette), path)
     return lacking

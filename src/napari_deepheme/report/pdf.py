@@ -187,7 +187,7 @@ def _differential(report: SlideReport, styles: Mapping[str, ParagraphStyle]) -> 
         _table(filled, headings),
         Spacer(1, 4),
         *(_text(note, styles["text"]) for note in notes),
-        _picture(differential_chart(count, corrected, dpi=180), 0.8 * _WIDTH, 75 * mm),
+        _picture(differential_chart(count, report.taxonomy, corrected, dpi=180), 0.8 * _WIDTH, 75 * mm),
     ]
 
 

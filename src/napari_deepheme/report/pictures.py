@@ -11,23 +11,26 @@ from PIL import Image, ImageDraw
 
 from napari_deepheme.report.parts import drawn, jpeg
 from napari_deepheme.stats.differential import Differential
+from napari_deepheme.taxonomy import Taxonomy
 
 _BLUE, _MOST_PX = "#2f66c4", 1400
 
 
 def differential_chart(
-    count: Differential, corrected: Mapping[str, tuple[float, float, float]], dpi: int = 110
+    count: Differential,
+    taxonomy: Taxonomy,
+    corrected: Mapping[str, tuple[float, float, float]],
+    dpi: int = 110,
 ) -> bytes:
-    """Bars of the counted classes with their intervals, corrected shares as diamonds beside them."""
+    """Bars of the counted classes in a taxonomy's colours, their intervals, corrected shares as diamonds."""
     rows = [row for row in count.rows if row.counted]
 
     def draw(axes: Axes) -> None:
         place = np.arange(len(rows))
         share = 100 * np.nan_to_num([row.fraction for row in rows])
         low, high = (100 * np.nan_to_num([getattr(row, name) for row in rows]) for name in ("low", "high"))
-        axes.bar(
-            place, share, color=[row.cell_class.colour for row in rows], edgecolor="#444444", linewidth=0.5
-        )
+        colours = [taxonomy[row.cell_class.code].colour for row in rows]
+        axes.bar(place, share, color=colours, edgecolor="#444444", linewidth=0.5)
         errors = np.maximum([share - low, high - share], 0)
         axes.errorbar(place - 0.12, share, errors, fmt="none", ecolor="black", elinewidth=1, capsize=2)
         known = [

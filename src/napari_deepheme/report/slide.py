@@ -81,6 +81,7 @@ class SlideReport:
     slide, created : str
         Name of the slide; date and time as text.
     taxonomy : Taxonomy
+        All classes, in the colours that the report shows.
     differential : Differential
     review : ReviewState
     exchangeability : Exchangeability or None
@@ -144,7 +145,9 @@ class SlideReport:
 def render_slide(report: SlideReport) -> str:
     """The report as one HTML page, without scripts and without anything to load."""
     pictures = {
-        "differential": data_url(differential_chart(report.differential, _corrected_by_code(report))),
+        "differential": data_url(
+            differential_chart(report.differential, report.taxonomy, _corrected_by_code(report))
+        ),
         "entropy": data_url(entropy_chart(report.review.entropy, report.review.promise.threshold)),
     }
     if report.overview is not None:

@@ -12,6 +12,7 @@ from napari_deepheme.errors import OptionError
 from napari_deepheme.export import Format, export_cells, write_csv
 from napari_deepheme.jobs import Job, Progress
 from napari_deepheme.slide import open_slide
+from napari_deepheme.taxonomy.own_colours import Palette
 from napari_deepheme.ui.session import Session
 
 
@@ -57,6 +58,7 @@ def export_job(session: Session, what: Export, path: Path) -> Job[str]:
     Everything that is asked of the session is taken now: a person may go on correcting meanwhile.
     """
     analysis, options = session.analysis, session.options
+    palette = {each.code: each.colour for each in session.taxonomy.classes}
     if what is Export.DIFFERENTIAL:
         count = session.differential.table()
         return _at_once(lambda: write_csv(count, path))
@@ -66,10 +68,12 @@ def export_job(session: Session, what: Export, path: Path) -> Job[str]:
         table = session.table.copy()
         return _at_once(lambda: write_csv(table, path))
     if what in (Export.CSV, Export.GEOJSON, Export.PARQUET):
-        return _at_once(lambda: export_cells(analysis, path, options))
+        return _at_once(lambda: export_cells(analysis, path, options, palette))
     facts = analysis.facts
     chosen = replace(analysis, facts=replace(facts, options=replace(facts.options, assessment=options)))
-    return _report(chosen, path) if what in (Export.HTML, Export.PDF) else _training_set(chosen, path)
+    if what is Export.TRAINING_SET:
+        return _training_set(chosen, path)
+    return _report(chosen, path, palette)
 
 
 def _at_once(write: Callable[[], None]) -> Job[str]:
@@ -78,11 +82,11 @@ def _at_once(write: Callable[[], None]) -> Job[str]:
     return ""
 
 
-def _report(analysis: Analysis, path: Path) -> Job[str]:
+def _report(analysis: Analysis, path: Path, palette: Palette) -> Job[str]:
     yield Progress("Writing the report")
     from napari_deepheme.report.making import write_report_of  # noqa: PLC0415  matplotlib takes a second
 
-    return write_report_of(analysis, path)
+    return write_report_of(analysis, path, palette)
 
 
 def _training_set(analysis: Analysis, folder: Path) -> Job[str]:

@@ -20,7 +20,7 @@ from napari_deepheme.stats.differential import Differential
 from napari_deepheme.store.analysis_file import AnalysisFile
 from napari_deepheme.store.open_file import person
 from napari_deepheme.taxonomy import Taxonomy, extended
-from napari_deepheme.ui.class_colours import in_own_colours
+from napari_deepheme.taxonomy.own_colours import in_own_colours
 from napari_deepheme.ui.layers import Origin
 from napari_deepheme.ui.ledger import Ledger, Position, Saying
 from napari_deepheme.ui.session_models import SessionModels

@@ -12,7 +12,7 @@ from qtpy.QtCore import QEvent, QTimer, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_deepheme.errors import DeepHemeError
-from napari_deepheme.ui.class_colours import keep_colour
+from napari_deepheme.taxonomy.own_colours import keep_colour
 from napari_deepheme.ui.display_box import DisplayBox
 from napari_deepheme.ui.export_menu import ExportMenu
 from napari_deepheme.ui.reliability_box import ReliabilityBox

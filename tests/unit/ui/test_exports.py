@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import pandas as pd
 import pytest
 from PIL import Image
@@ -11,6 +14,7 @@ from napari_deepheme.datasets.folders import labelled_images
 from napari_deepheme.errors import OptionError
 from napari_deepheme.export.counts import differential_of
 from napari_deepheme.jobs import drain
+from napari_deepheme.taxonomy import own_colours
 from napari_deepheme.ui.exports import Export, export_job
 from napari_deepheme.ui.session import Session
 
@@ -43,6 +47,30 @@ def test_the_differential_is_that_of_the_command_line(session, tmp_path):
     written = pd.read_csv(path)
     for name in ("class", "count"):
         assert written[name].tolist() == wanted[name].tolist()
+
+
+@pytest.fixture
+def own_palette(tmp_path, monkeypatch):
+    """A person's settings: basophils in a colour that no class has."""
+    monkeypatch.setattr(own_colours, "COLOURS_FILE", tmp_path / "settings" / "colours.toml")
+    own_colours.own_colours.cache_clear()
+    own_colours.keep_colour("B2", "#12fe56")
+    yield
+    own_colours.own_colours.cache_clear()
+
+
+@pytest.mark.usefixtures("own_palette")
+def test_what_is_written_has_the_colours_that_a_person_chose(session, tmp_path):
+    session.relabel([1], "B2")
+    drain(export_job(session, Export.GEOJSON, tmp_path / "cells.geojson"))
+    (cell,) = [
+        each["properties"]
+        for each in json.loads((tmp_path / "cells.geojson").read_text())["features"]
+        if each["id"] == "cell-1"
+    ]
+    assert cell["classification"] == {"name": "Basophil", "color": [0x12, 0xFE, 0x56]}
+    drain(export_job(session, Export.HTML, tmp_path / "report.html"))
+    assert re.search(r"#12fe56\W+/span> Basophil", (tmp_path / "report.html").read_text())
 
 
 def test_of_a_table_only_csv_can_be_written(session, tmp_path):

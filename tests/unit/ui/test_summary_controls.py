@@ -15,8 +15,8 @@ from napari_deepheme.errors import OptionError
 from napari_deepheme.export.counts import differential_of
 from napari_deepheme.fields import Field, FieldKind
 from napari_deepheme.stats.rules import counting_rule
-from napari_deepheme.ui import class_colours
-from napari_deepheme.ui.class_colours import in_own_colours, keep_colour
+from napari_deepheme.taxonomy import own_colours
+from napari_deepheme.taxonomy.own_colours import in_own_colours, keep_colour
 from napari_deepheme.ui.histogram import UncertaintyHistogram
 from napari_deepheme.ui.rule_menu import RuleMenu
 from napari_deepheme.ui.session import Session
@@ -110,8 +110,8 @@ def test_a_click_on_a_bar_asks_for_its_cells(histogram, qtbot):
 
 
 def test_a_colour_is_kept_for_the_user_and_given_back(tmp_path, monkeypatch, analysis):
-    monkeypatch.setattr(class_colours, "COLOURS_FILE", tmp_path / "settings" / "colours.toml")
-    class_colours.own_colours.cache_clear()
+    monkeypatch.setattr(own_colours, "COLOURS_FILE", tmp_path / "settings" / "colours.toml")
+    own_colours.own_colours.cache_clear()
     usual = analysis.taxonomy
     keep_colour("M3", "#123456")
     assert in_own_colours(usual)["M3"].colour == "#123456"
@@ -119,10 +119,10 @@ def test_a_colour_is_kept_for_the_user_and_given_back(tmp_path, monkeypatch, ana
     keep_colour("M3", None)
     assert in_own_colours(usual) == usual
     (tmp_path / "settings" / "colours.toml").write_text("M3 = 7")
-    class_colours.own_colours.cache_clear()
+    own_colours.own_colours.cache_clear()
     with pytest.raises(OptionError, match=r"colours\.toml"):
         keep_colour("M4", "#123456")
-    class_colours.own_colours.cache_clear()
+    own_colours.own_colours.cache_clear()
 
 
 def test_a_click_on_a_swatch_asks_for_a_colour_and_one_beside_it_does_not(analysis, qtbot, monkeypatch):

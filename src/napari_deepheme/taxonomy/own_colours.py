@@ -1,4 +1,4 @@
-"""Colours that a person gave to classes, kept in the user's settings. No Qt."""
+"""Colours that a person gave to classes, kept in the user's settings for all slides."""
 
 from __future__ import annotations
 
@@ -14,16 +14,19 @@ from platformdirs import user_config_path
 from pydantic import Field, TypeAdapter, ValidationError
 
 from napari_deepheme.errors import OptionError, OutputError
-from napari_deepheme.taxonomy import Taxonomy
+from napari_deepheme.taxonomy.classes import Taxonomy
 
 COLOURS_FILE = user_config_path("napari-deepheme", appauthor=False) / "class-colours.toml"
+
+Palette = Mapping[str, str]
+"""Colours ``#rrggbb`` by class code; classes that it lacks keep theirs."""
 
 Colour = Annotated[str, Field(pattern="^#[0-9a-f]{6}$")]
 _OWN = TypeAdapter(dict[str, Colour])
 
 
 @cache
-def own_colours(path: Path | None = None) -> Mapping[str, str]:
+def own_colours(path: Path | None = None) -> Palette:
     """The colours ``#rrggbb`` that a person chose, by class code.
 
     Raises
@@ -65,13 +68,18 @@ def keep_colour(code: str, colour: str | None, path: Path | None = None) -> None
     own_colours.cache_clear()
 
 
+def in_palette(taxonomy: Taxonomy, palette: Palette) -> Taxonomy:
+    """A taxonomy in the colours of a palette."""
+    if not palette:
+        return taxonomy
+    classes = tuple(replace(each, colour=palette.get(each.code, each.colour)) for each in taxonomy.classes)
+    return replace(taxonomy, classes=classes)
+
+
 def in_own_colours(taxonomy: Taxonomy) -> Taxonomy:
     """A taxonomy in the colours that a person chose; the usual ones where their file cannot be read."""
     try:
         chosen = own_colours()
     except OptionError:
         return taxonomy  # said where one chooses a colour
-    if not chosen:
-        return taxonomy
-    classes = tuple(replace(each, colour=chosen.get(each.code, each.colour)) for each in taxonomy.classes)
-    return replace(taxonomy, classes=classes)
+    return in_palette(taxonomy, chosen)
