@@ -6,6 +6,7 @@ python -m benchmarks.hostile_info      each must end within 5 s and 500 MB above
 from __future__ import annotations
 
 import io
+import multiprocessing
 import os
 import struct
 import subprocess
@@ -112,17 +113,26 @@ FILES: dict[str, Callable[[Path], None]] = {
 }
 
 
+def _in_a_process(make: Callable[[Path], None], path: Path) -> None:
+    """Make a file apart: the peak that Linux reports of a child begins with its parent's."""
+    maker = multiprocessing.get_context("spawn").Process(target=make, args=(path,))
+    maker.start()
+    maker.join()
+
+
 def main() -> None:
     """Print seconds and memory above the ordinary slide's for each."""
     _, seconds, ordinary, _ = run("info", SAMPLE_SLIDE)
     print(f"{'sample slide':14} {seconds:5.1f} s  {ordinary:5.0f} MB")
     with tempfile.TemporaryDirectory() as folder:
         for name, make in FILES.items():
-            make(Path(folder) / name)
+            _in_a_process(make, Path(folder) / name)
             code, seconds, peak, said = run("info", Path(folder) / name)
             print(f"{name:14} {seconds:5.1f} s {peak - ordinary:+6.0f} MB  exit {code}: {said[:140]}")
-    code, seconds, peak, said = run("synth", "--size", "1000000", "1000000", "/nonexistent/out.svs")
-    print(f"{'synth 10⁶²':14} {seconds:5.1f} s {peak - ordinary:+6.0f} MB  exit {code}: {said[:140]}")
+        code, seconds, peak, said = run(
+            "synth", "--out", f"{folder}/out.svs", "--size", "1000000", "1000000", "--cells", "9"
+        )
+        print(f"{'synth 10⁶²':14} {seconds:5.1f} s {peak - ordinary:+6.0f} MB  exit {code}: {said[:140]}")
 
 
 if __name__ == "__main__":
