@@ -1,6 +1,6 @@
 """What a few labels of another laboratory teach, and what they cost at home; figures are means of 5 draws.
 
-python -m benchmarks.adaptation [MODEL] [DATA] [CACHE]      DATA is ../shared/data
+python -m benchmarks.adaptation [MODEL] [DATA] [CACHE] [SEED]…      DATA is ../shared/data
 
 Five synthetic laboratories (``benchmarks/laboratories.py``) made of ``pbc/val``, ``fields/bccd``, plasma
 cells of ``segpc_eval_only`` as a new class, and ``suggest`` against labels drawn at random. Labels come from
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -27,10 +27,12 @@ from napari_deepheme import load_bundle
 from napari_deepheme.adapt.classes import resolved
 from napari_deepheme.adapt.head import LastLayer
 from napari_deepheme.adapt.labelled import Grouping, LabelledCells
+from napari_deepheme.adapt.look import Look
 from napari_deepheme.adapt.networks import Frozen
 from napari_deepheme.adapt.suggestion import suggest
 from napari_deepheme.adapt.teaching import NewModel, learned_from
 from napari_deepheme.classify.bundle import Bundle
+from napari_deepheme.classify.stain import stain_colours
 from napari_deepheme.datasets.folders import read_crop
 from napari_deepheme.jobs import drain
 from napari_deepheme.models.device import Device
@@ -41,12 +43,13 @@ SUGGESTED, RANDOM = 20, 40
 FEWEST = 3
 EVERY = 2  # of the cells of pbc/val are shown in the laboratories
 BCCD = {"NEUTROPHIL": "M6", "EOSINOPHIL": "E4", "LYMPHOCYTE": "L2", "MONOCYTE": "MO2"}
-Views = dict[bool, NDArray[np.float32]]
+Views = dict[Look, NDArray[np.float32]]
+PLAIN = Look(matched=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Place:
-    """Cells of one laboratory, as the members see them with the stain matched (True) and as it is."""
+    """Cells of one laboratory, as the parent's members see them with the stain matched and as it is."""
 
     cells: LabelledCells
     views: Views
@@ -65,9 +68,9 @@ class Model:
     frozen: Frozen
     cache: Path
 
-    def default(self, place: Place) -> bool:
-        """Whether the parent as it is matches the stain of these cells."""
-        return self.bundle.spec.matches_stain and True in place.views
+    def default(self, place: Place) -> Look:
+        """How the parent as it is looks at these cells."""
+        return Look(self.bundle.spec.matches_stain and Look(matched=True) in place.views)
 
     @property
     def layers(self) -> tuple[LastLayer, ...]:
@@ -77,30 +80,39 @@ class Model:
     def place(
         self,
         name: str,
-        pixels: Callable[[], NDArray[np.uint8]],
+        pixels: NDArray[np.uint8],
         labels: Sequence[str],
         groups: Sequence[str] | None = None,
     ) -> Place:
-        """Cells with their features; pixels are only made where the features are not kept yet."""
+        """Cells with their features."""
         digest = sha256("".join(m.sha256 for m in self.bundle.spec.members).encode()).hexdigest()[:12]
         file = self.cache / f"{digest}-{name}-{len(labels)}.npz"
-        images = np.zeros((len(labels), 1, 1, 3), np.uint8) if file.exists() else pixels()
         names = tuple(str(i) for i in range(len(labels)))
         grouping = Grouping.IMAGE if groups is None else Grouping.FIELD
         smears = ("one",) * len(labels)
-        cells = LabelledCells(images, tuple(labels), names, tuple(groups or names), grouping, smears)
+        cells = LabelledCells(pixels, tuple(labels), names, tuple(groups or names), grouping, smears)
         if not file.exists():
-            views = drain(self.frozen.features(cells))
-            np.savez(file, **{str(matched): features for matched, features in views.items()})
+            # of one class, so that no statistics are taken
+            views = drain(self.frozen.features(cells, np.zeros(len(labels), np.intp)))
+            np.savez(file, **{str(look.matched): features for look, features in views.items()})
         stored = np.load(file)
-        return Place(cells, {m: stored[str(m)] for m in (True, False) if str(m) in stored})
+        return Place(cells, {Look(m): stored[str(m)] for m in (True, False) if str(m) in stored})
 
     def taught(self, place: Place, index: NDArray[np.intp], seed: int) -> NewModel:
         """What the cells at ``index`` teach."""
         cells = place.cells.take(index)
-        views = {matched: features[:, index] for matched, features in place.views.items()}
         classes = resolved(cells.labels, self.bundle.spec.taxonomy)
+        views = drain(self.frozen.features(cells, classes.labels))
         return drain(learned_from(self.bundle, self.layers, views, cells, classes, seed))
+
+    def seen(self, place: Place, look: Look, index: NDArray[np.intp] | None = None) -> NDArray[np.float32]:
+        """Features of cells as the model that was taught last looks at them."""
+        index = np.arange(len(place.cells)) if index is None else index
+        look = look._replace(matched=look.matched and Look(matched=True) in place.views)
+        if not look.own_norm:
+            return place.views[look][:, index]
+        stain = stain_colours(place.cells.crops) if look.matched else None
+        return self.frozen.ensemble(look).features(place.cells.crops[index], stain)
 
     def said(self, layers: tuple[LastLayer, ...], features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Probabilities (n, classes of the layers)."""
@@ -126,10 +138,10 @@ def right(probabilities: NDArray[np.float64], codes: NDArray[np.str_], taxonomy:
     return float((np.array(taxonomy.codes)[probabilities.argmax(1)] == codes).mean())
 
 
-def laboratories(model: Model, home: Place, pixels: NDArray[np.uint8]) -> None:
+def laboratories(model: Model, home: Place, seeds: Sequence[int]) -> None:
     rows = []
-    for seed in SEEDS:
-        lab = model.place(f"lab{seed}", lambda s=seed: laboratory(s).crops(pixels), home.cells.labels)
+    for seed in seeds:
+        lab = model.place(f"lab{seed}", laboratory(seed).crops(home.cells.crops), home.cells.labels)
         for shots in SHOTS:
             rows += [shown(model, home, lab, seed, shots, draw) for draw in range(DRAWS)]
             print(f"laboratory {seed}, {shots} labels a class:", summary(rows[-DRAWS:]), flush=True)
@@ -145,17 +157,17 @@ def shown(model: Model, home: Place, lab: Place, seed: int, shots: int, draw: in
     start = time.perf_counter()
     learned = model.taught(lab, index, draw)
     seconds = time.perf_counter() - start
-    matched, default = learned.outcome.matched, model.default(lab)
-    after = model.said(learned.layers, lab.views[matched][:, rest])
+    look, default = learned.outcome.look, model.default(lab)
+    after = model.said(learned.layers, model.seen(lab, look, rest))
     row = {
         "shots": shots,
         "home": right(model.said(model.layers, home.views[model.default(home)]), home.codes, taxonomy),
-        "as it is": right(model.said(model.layers, lab.views[False][:, rest]), codes[rest], taxonomy),
+        "as it is": right(model.said(model.layers, lab.views[PLAIN][:, rest]), codes[rest], taxonomy),
         "parent": right(model.said(model.layers, lab.views[default][:, rest]), codes[rest], taxonomy),
         "adapted": right(after, codes[rest], learned.classes.taxonomy),
         "seconds": seconds,
     }
-    at_home = model.said(learned.layers, home.views[matched and True in home.views])
+    at_home = model.said(learned.layers, model.seen(home, look))
     return row | {"home after": right(at_home, home.codes, learned.classes.taxonomy)}
 
 
@@ -180,8 +192,9 @@ def bccd(model: Model, data: Path) -> None:
     middle = (cells[["ymin", "xmin"]].to_numpy() + cells[["ymax", "xmax"]].to_numpy()) / 2
     at = [(folder / name, *yx) for name, yx in zip(classes.index, middle, strict=True)]
 
-    pixels = lambda: crops(at, 0.07, model.bundle.spec)  # noqa: E731
-    place = model.place("bccd", pixels, [BCCD[c] for c in classes], list(classes.index))
+    place = model.place(
+        "bccd", crops(at, 0.07, model.bundle.spec), [BCCD[c] for c in classes], list(classes.index)
+    )
     truth = np.array([list(COARSE).index(name) for name in classes])
     groups = [[taxonomy.codes.index(code) for code in group] for group in COARSE.values()]
     rows = []
@@ -191,11 +204,12 @@ def bccd(model: Model, data: Path) -> None:
         learned = model.taught(place, index, draw)
         sides = [
             (model.layers, model.default(place)),
-            (model.layers, False),
-            (learned.layers, learned.outcome.matched),
+            (model.layers, PLAIN),
+            (learned.layers, learned.outcome.look),
         ]
         called = [
-            in_groups(model.said(layers, place.views[m][:, rest]), groups).argmax(1) for layers, m in sides
+            in_groups(model.said(layers, model.seen(place, look, rest)), groups).argmax(1)
+            for layers, look in sides
         ]
         rows.append([(each == truth[rest]).mean() for each in called])
     parent, plain, after = np.mean(rows, axis=0)
@@ -210,7 +224,7 @@ def plasma(model: Model, home: Place, data: Path) -> None:
     middle = (table[["ymin", "xmin"]].to_numpy() + table[["ymax", "xmax"]].to_numpy()) / 2
     at = [(folder / name, *yx) for name, yx in zip(table["image"], middle, strict=True)]
 
-    pixels = lambda: crops(at, 0.20, model.bundle.spec)  # noqa: E731
+    pixels = crops(at, 0.20, model.bundle.spec)
     place = model.place("segpc", pixels, ["L4"] * len(at), [str(name) for name in table["image"]])
     fields, rows = np.array(place.cells.groups), []
     for draw in range(DRAWS):
@@ -219,9 +233,9 @@ def plasma(model: Model, home: Place, data: Path) -> None:
         others = np.flatnonzero(~np.isin(fields, fields[index]))
         learned = model.taught(place, index, draw)
         new = learned.classes.taxonomy.codes.index("L4")
-        matched = learned.outcome.matched
-        found = model.said(learned.layers, place.views[matched][:, others]).argmax(1) == new
-        at_home = model.said(learned.layers, home.views[matched and True in home.views])
+        look = learned.outcome.look
+        found = model.said(learned.layers, model.seen(place, look, others)).argmax(1) == new
+        at_home = model.said(learned.layers, model.seen(home, look))
         rows.append([found.mean(), (at_home.argmax(1) == new).mean(), learned.outcome.strength])
         kept = right(at_home, home.codes, learned.classes.taxonomy)
         rows[-1].append(kept)
@@ -236,17 +250,17 @@ def figure(model: Model, lab: Place, index: NDArray[np.intp], test: NDArray[np.i
     """Accuracy after labels, less classes with too few; the parent's where one class is left."""
     values, counts = np.unique(lab.codes[index], return_counts=True)
     enough = values[counts >= FEWEST]
-    taxonomy, layers, matched = model.bundle.spec.taxonomy, model.layers, model.default(lab)
+    taxonomy, layers, look = model.bundle.spec.taxonomy, model.layers, model.default(lab)
     if len(enough) > 1:
         learned = model.taught(lab, index[np.isin(lab.codes[index], enough)], draw)
-        layers, matched = learned.layers, learned.outcome.matched
-    return right(model.said(layers, lab.views[matched][:, test]), lab.codes[test], taxonomy)
+        layers, look = learned.layers, learned.outcome.look
+    return right(model.said(layers, model.seen(lab, look, test)), lab.codes[test], taxonomy)
 
 
-def suggestions(model: Model, home: Place, pixels: NDArray[np.uint8]) -> None:
+def suggestions(model: Model, home: Place, seeds: Sequence[int]) -> None:
     figures = []
-    for seed in SEEDS:
-        lab = model.place(f"lab{seed}", lambda s=seed: laboratory(s).crops(pixels), home.cells.labels)
+    for seed in seeds:
+        lab = model.place(f"lab{seed}", laboratory(seed).crops(home.cells.crops), home.cells.labels)
         codes, default, rows = lab.codes, model.default(lab), []
         for draw in range(DRAWS):
             order = np.random.default_rng([seed, draw]).permutation(len(codes))
@@ -279,14 +293,13 @@ def main() -> None:
     data = Path(sys.argv[2] if len(sys.argv) > 2 else "../shared/data")
     cache = Path(sys.argv[3] if len(sys.argv) > 3 else "/tmp/deepheme-adaptation")
     cache.mkdir(parents=True, exist_ok=True)
-    frozen = Frozen(bundle, Device.AUTO)
-    model = Model(bundle, frozen, cache)
-    pixels, codes = read_home(data, bundle, cache)
-    home = model.place("home", lambda: pixels, codes)
+    seeds = [int(each) for each in sys.argv[4:]] or SEEDS
+    model = Model(bundle, Frozen(bundle, Device.AUTO), cache)
+    home = model.place("home", *read_home(data, bundle, cache))
     plasma(model, home, data)
     bccd(model, data)
-    laboratories(model, home, pixels)
-    suggestions(model, home, pixels)
+    laboratories(model, home, seeds)
+    suggestions(model, home, seeds)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from scipy.special import entr, softmax
 
-from benchmarks.adaptation import Model, Place, read_home
+from benchmarks.adaptation import PLAIN, Model, Place, read_home
 from benchmarks.laboratories import laboratory
 from napari_deepheme import load_bundle
 from napari_deepheme.adapt.networks import Frozen
@@ -35,7 +35,7 @@ COUNTED = np.array([c.counted for c in PBC_11.classes])
 
 def picked(how: str, model: Model, place: Place, pool: np.ndarray, n: int) -> np.ndarray:
     """The cells of the pool to label, less those of classes with too few."""
-    pairs = zip(model.layers, place.views[False][:, pool].astype(np.float64), strict=True)
+    pairs = zip(model.layers, place.views[PLAIN][:, pool].astype(np.float64), strict=True)
     members = np.stack([softmax(layer.logits(each), axis=1) for layer, each in pairs])
     if how == "at random":
         chosen = pool[:n]
@@ -47,9 +47,9 @@ def picked(how: str, model: Model, place: Place, pool: np.ndarray, n: int) -> np
     return chosen[counts[which] >= FEWEST]
 
 
-def said(learned: NewModel, place: Place, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def said(model: Model, learned: NewModel, place: Place, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities and distances that the adapted model gives cells."""
-    features = place.views[learned.outcome.matched][:, index]
+    features = model.seen(place, learned.outcome.look, index)
     pairs = zip(learned.layers, features.astype(np.float64), strict=True)
     members = np.stack([softmax(layer.logits(each), axis=1) for layer, each in pairs])
     distance = learned.reference.distance(features)
@@ -75,7 +75,9 @@ def verdicts(model: Model, places: list[Place], n: int, how: str) -> Iterator[tu
             slides += [("other", places[(i + 1) % len(places)], rest[:CELLS])]
             slides += [("taught, none left out", place, pool[:CELLS])]
             for where, laboratory_of, index in slides:
-                found = exchangeability(*said(learned, laboratory_of, index), known, COUNTED, seed=draw)
+                found = exchangeability(
+                    *said(model, learned, laboratory_of, index), known, COUNTED, seed=draw
+                )
                 yield where, found.verdict.value
 
 
@@ -87,7 +89,7 @@ def main() -> None:
     model = Model(bundle, Frozen(bundle, Device.AUTO), cache)
     pixels, labels = read_home(data, bundle, cache)
     seeds = tuple(map(int, sys.argv[3:])) or SEEDS
-    places = [model.place(f"lab{s}", lambda s=s: laboratory(s).crops(pixels), labels) for s in seeds]
+    places = [model.place(f"lab{s}", laboratory(s).crops(pixels), labels) for s in seeds]
     for how in ("at random", "by doubt", "by suggest"):
         for n in COUNTS:
             tally = Counter(verdicts(model, places, n, how))

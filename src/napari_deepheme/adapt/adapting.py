@@ -12,6 +12,7 @@ from napari_deepheme.adapt.choice import KEPT
 from napari_deepheme.adapt.classes import resolved
 from napari_deepheme.adapt.figures import Figure
 from napari_deepheme.adapt.labelled import LabelledCells, without_repeats
+from napari_deepheme.adapt.look import Look
 from napari_deepheme.adapt.teaching import NewModel, learned_from
 from napari_deepheme.classify.bundle import Bundle, BundleSpec, Head
 from napari_deepheme.errors import BundleError, OptionError
@@ -50,8 +51,9 @@ class Adapted:
     bundle : Bundle
     improved : bool
         False where cross-validation showed no gain, so that the parent's last layer was kept.
-    stain_matched : bool
-        Whether the new model matches the stain of a slide.
+    look : Look
+        Whether the new model matches the stain of a slide, and whether its batch normalisation has
+        statistics of the labelled cells.
     before, after : dict of str to Figure
         Of the parent as it is, and cross-validated of the new model.
     counts : dict of str to int
@@ -62,7 +64,7 @@ class Adapted:
 
     bundle: Bundle
     improved: bool
-    stain_matched: bool
+    look: Look
     before: dict[str, Figure]
     after: dict[str, Figure]
     counts: dict[str, int]
@@ -72,9 +74,10 @@ class Adapted:
 def adapt(bundle: Bundle, cells: LabelledCells, options: AdaptOptions) -> Job[Adapted]:
     """Give a model a new last layer that knows a laboratory's own labels.
 
-    Networks stay as they are. How strongly the new layer holds on to the parent's, whether the stain is
-    matched, and the calibration are set by cross-validation over patients, slides or fields where they are
-    known. Where it shows no gain, the parent's last layer is kept and only the calibration is made anew.
+    The weights of its networks stay as they are. Whether the stain is matched, whether batch normalisation
+    takes statistics of the labelled cells, how strongly the new layer holds on to the parent's, and the
+    calibration are set by cross-validation over patients, slides or fields where they are known. What shows
+    no gain stays the parent's; the calibration is always made anew.
 
     Parameters
     ----------
@@ -106,19 +109,19 @@ def adapt(bundle: Bundle, cells: LabelledCells, options: AdaptOptions) -> Job[Ad
     from napari_deepheme.adapt.networks import Frozen  # noqa: PLC0415  torch takes seconds
 
     frozen = Frozen(bundle, options.device)
-    views = yield from frozen.features(cells)
+    views = yield from frozen.features(cells, classes.labels)
     learned = yield from learned_from(bundle, frozen.layers, views, cells, classes, options.seed)
     yield Progress("Writing the bundle")
     from napari_deepheme.adapt.writing import write_adapted  # noqa: PLC0415  torch takes seconds
 
-    return _adapted(write_adapted(bundle, learned, options), learned)
+    return _adapted(write_adapted(bundle, frozen.weights(learned.outcome.look), learned, options), learned)
 
 
 def _adapted(made: Bundle, learned: NewModel) -> Adapted:
     return Adapted(
         made,
         learned.outcome.strength != KEPT,
-        learned.outcome.matched,
+        learned.outcome.look,
         learned.before,
         learned.after,
         learned.classes.counts,

@@ -1,4 +1,4 @@
-"""How strongly to hold on to the parent, and whether to match the stain: by cross-validation."""
+"""How to look at a laboratory's cells, and how strongly to hold on to the parent: by cross-validation."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from napari_deepheme.adapt.head import (
     corrected,
     merged,
 )
+from napari_deepheme.adapt.look import Look
 
 STRENGTHS = (1000.0, 300.0, 100.0, 30.0, 10.0)
 """Pulls towards the parent's last layer that are tried, the strongest first."""
@@ -36,11 +37,11 @@ _TEMPERATURE_SD = 0.5  # of its logarithm: how far a laboratory's temperature is
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Material:
-    """Labelled cells as the members see them, with or without their stain matched.
+    """Labelled cells as the members see them in one look.
 
     Attributes
     ----------
-    matched : bool
+    look : Look
     layers : tuple of LastLayer
         The parent's, with k outputs: the new classes come last.
     sources : tuple of SourceCells
@@ -55,7 +56,7 @@ class Material:
         where classes are new, or some of its own have no labels.
     """
 
-    matched: bool
+    look: Look
     layers: tuple[LastLayer, ...]
     sources: tuple[SourceCells, ...]
     features: Floats
@@ -94,7 +95,7 @@ class Outcome:
 
     Attributes
     ----------
-    matched : bool
+    look : Look
     strength : float
         :data:`KEPT` for the parent's own last layer.
     members : ndarray, shape (m, n, k)
@@ -104,7 +105,7 @@ class Outcome:
         Negative log-likelihoods of the mean at that temperature.
     """
 
-    matched: bool
+    look: Look
     strength: float
     members: Floats
     temperature: float
@@ -134,8 +135,13 @@ def resamples(members: int, n: int, seed: int) -> Floats:
     return frequencies
 
 
+def as_parent(material: Material) -> Outcome:
+    """Judge the parent's own last layer."""
+    return judged(material, KEPT, material.parent(), balance(material.labels))
+
+
 def outcomes(material: Material, parts: NDArray[np.intp], seed: int) -> Iterator[Outcome]:
-    """Judge the parent's last layer, then corrections from the strongest pull to the weakest.
+    """Judge corrections of the parent's last layer, from the strongest pull to the weakest.
 
     They end where a weaker pull makes the losses clearly worse.
 
@@ -147,14 +153,12 @@ def outcomes(material: Material, parts: NDArray[np.intp], seed: int) -> Iterator
     seed : int
     """
     weights = balance(material.labels)
-    parent = judged(material, KEPT, material.parent(), weights)
-    yield parent
     lessons = material.lessons(seed)
     frequencies = resamples(len(lessons), len(parts), seed)
     found: dict[tuple[int, int], Correction] = {}
     best = np.inf
     for strength in STRENGTHS:
-        members = np.empty_like(parent.members)
+        members = np.empty((len(lessons), len(parts), material.layers[0].bias.size))
         for i, (lesson, often) in enumerate(zip(lessons, frequencies, strict=True)):
             for part in np.unique(parts):
                 counts = with_remembered(lesson, weights * often * (parts != part))
@@ -189,35 +193,23 @@ def judged(material: Material, strength: float, members: Floats, weights: Floats
         return float(weights @ losses(log_temperature) + far**2 / 2)
 
     chosen = float(minimize_scalar(loss, bounds=(centre - 2, centre + 2), method="bounded").x)
-    return Outcome(material.matched, strength, members, math.exp(chosen), losses(chosen))
+    return Outcome(material.look, strength, members, math.exp(chosen), losses(chosen))
 
 
-def chosen(found: Sequence[Outcome], labels: NDArray[np.intp], *, matched: bool, new: bool) -> Outcome:
-    """The outcome to take: the best, where it is better than the parent as it is by more than chance.
-
-    Parameters
-    ----------
-    found : sequence of Outcome
-    labels : ndarray of intp, shape (n,)
-    matched : bool
-        Whether the parent as it is matches the stain.
-    new : bool
-        Whether there are classes that the parent does not know, so that it cannot be kept.
-    """
+def better(known: Outcome, others: Sequence[Outcome], labels: NDArray[np.intp]) -> Outcome:
+    """The best of some outcomes, where it is better than a known one by more than chance; else that one."""
+    best = lowest([known, *others], labels)
     weights = balance(labels)
-
-    def mean(outcome: Outcome) -> float:
-        return float(weights @ outcome.losses)
-
-    if new:
-        return min((each for each in found if each.strength != KEPT), key=mean)
-    parent = next(each for each in found if each.strength == KEPT and each.matched == matched)
-    best = min(found, key=mean)
-    gains = weights * (parent.losses - best.losses)
-    right = weights @ (best.called == labels) - weights @ (parent.called == labels)
+    gains = weights * (known.losses - best.losses)
+    right = weights @ (best.called == labels) - weights @ (known.called == labels)
     needed = student.ppf(_CONFIDENCE, len(gains) - 1) * math.sqrt(len(gains)) * gains.std(ddof=1)
-    sure = gains.sum() > needed and right >= 0
-    return best if sure else parent
+    return best if gains.sum() > needed and right >= 0 else known
+
+
+def lowest(found: Sequence[Outcome], labels: NDArray[np.intp]) -> Outcome:
+    """The outcome with the lowest losses; the first of equals."""
+    weights = balance(labels)
+    return min(found, key=lambda outcome: float(weights @ outcome.losses))
 
 
 def taught(material: Material, strength: float, seed: int) -> tuple[LastLayer, ...]:

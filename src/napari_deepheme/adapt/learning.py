@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from napari_deepheme.adapt.adapting import Adapted, AdaptOptions, adapt
 from napari_deepheme.adapt.classes import FEWEST
 from napari_deepheme.adapt.labelled import Grouping, LabelledCells
+from napari_deepheme.adapt.look import Look
 from napari_deepheme.adapt.sources import on_slide
 from napari_deepheme.analysis.audit import named_at_random
 from napari_deepheme.analysis.corrections import settled
@@ -110,7 +111,7 @@ def learn(analysis: Analysis, slide: Slide, parent: Bundle, run: RunOptions, out
     yield Progress("Reading labelled cells")
     cells, left_out = labelled(analysis, slide, parent)
     adapted = yield from adapt(parent, cells, AdaptOptions(out=out, device=run.device))
-    gains = adapted.improved or adapted.stain_matched != parent.spec.matches_stain
+    gains = adapted.improved or adapted.look != Look(parent.spec.matches_stain)
     learned = (yield from _asked(analysis, slide, adapted, run, len(cells))) if gains else None
     return Lesson(adapted, learned, left_out)
 

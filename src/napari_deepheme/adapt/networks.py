@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from safetensors.torch import load
+from safetensors.torch import load, save
 from torch import nn
 
+from napari_deepheme.adapt.choice import balance
 from napari_deepheme.adapt.head import LastLayer
 from napari_deepheme.adapt.labelled import LabelledCells
+from napari_deepheme.adapt.look import Look
+from napari_deepheme.adapt.normalisation import normalises, take_statistics
 from napari_deepheme.classify.bundle import Bundle
 from napari_deepheme.classify.ensemble import Ensemble
+from napari_deepheme.classify.making import unpacked
 from napari_deepheme.classify.network import build_network
-from napari_deepheme.classify.stain import stain_colours
+from napari_deepheme.classify.stain import StainColours, stain_colours
 from napari_deepheme.errors import BundleError
 from napari_deepheme.jobs import Job, Progress
 from napari_deepheme.models.device import Device, Precision
 
 _BATCH = 128
+_STATISTICS = 256  # cells that statistics are of; a class with few labels is seen again
+_CLASSES_SHARE = 0.3  # of the parent's that must be labelled to stand for the others
+
+_Shown = list[tuple[NDArray[np.intp], StainColours | None]]
+"""Cells of each smear, by number, with the stain that is to be matched."""
 
 
 def last_layer_name(bundle: Bundle) -> str:
@@ -43,35 +53,99 @@ class Frozen:
     """
 
     def __init__(self, bundle: Bundle, device: Device) -> None:
+        self._bundle, self._device = bundle, device
         self._ensemble = Ensemble(bundle, device, Precision.FP32)
+        self._facts = self._ensemble.facts
         name = last_layer_name(bundle)
-        weights = [load(bundle.read(member.file)) for member in bundle.spec.members]
         self.layers = tuple(
             LastLayer(each[f"{name}.weight"].double().numpy(), each[f"{name}.bias"].double().numpy())
-            for each in weights
+            for each in self.weights(Look(matched=False))
         )
 
-    def features(self, cells: LabelledCells) -> Job[dict[bool, NDArray[np.float32]]]:
-        """Features (m, n, d) with the stain matched (True) and as it is (False).
+    def weights(self, look: Look) -> list[dict[str, torch.Tensor]]:
+        """Of each member, as it looks at cells; with statistics of those that :meth:`features` saw last."""
+        if look.own_norm:
+            return self._own_norm[look.matched]
+        return [load(self._bundle.read(member.file)) for member in self._bundle.spec.members]
 
-        The former only if the parent can match, and the stain of some smear can be measured.
+    def features(
+        self, cells: LabelledCells, labels: NDArray[np.intp]
+    ) -> Job[dict[Look, NDArray[np.float32]]]:
+        """Features (m, n, d) of labelled cells, in every look that the parent can have.
+
+        The stain is matched only if the parent can match, and the stain of some smear can be measured; batch
+        normalisation has the cells' statistics only if ``labels`` (n,) are of enough classes to stand for
+        the others.
         """
         smears = np.unique(cells.smears, return_inverse=True)[1]
-        found: dict[bool, NDArray[np.float32]] = {}
-        matches = False
-        for matched in (True, False) if self._ensemble.facts.stain is not None else (False,):
-            parts: list[tuple[NDArray[np.intp], NDArray[np.float32]]] = []
-            for smear in range(smears.max() + 1):
-                index = np.flatnonzero(smears == smear)
-                stain = stain_colours(cells.crops[index]) if matched else None
-                matches |= stain is not None
-                for start in range(0, len(index), _BATCH):
-                    some = index[start : start + _BATCH]
-                    parts.append((some, self._ensemble.features(cells.crops[some], stain)))
-                    done = sum(len(each) for each, _ in parts)
-                    yield Progress("Looking at labelled cells", done, len(cells))
-            if matched and not matches:
-                continue
-            order = np.argsort(np.concatenate([index for index, _ in parts]))
-            found[matched] = np.concatenate([features for _, features in parts], axis=1)[:, order]
+        stains = [self._stain(cells.crops[smears == smear]) for smear in range(smears.max() + 1)]
+        matching = [False, True] if any(stain is not None for stain in stains) else [False]
+        looks = [Look(matched) for matched in matching]
+        if self._can_take_statistics(labels):
+            looks += [Look(matched, own_norm=True) for matched in matching]
+        self._own_norm: dict[bool, list[dict[str, torch.Tensor]]] = {}
+        found: dict[Look, NDArray[np.float32]] = {}
+        for look in looks:
+            shown = [
+                (np.flatnonzero(smears == i), stain if look.matched else None)
+                for i, stain in enumerate(stains)
+            ]
+            if look.own_norm:
+                yield Progress("Measuring the laboratory's normalisation")
+                self._own_norm[look.matched] = self._with_statistics(cells.crops, labels, shown)
+            found[look] = yield from self._seen(self.ensemble(look), cells.crops, shown)
         return found
+
+    def ensemble(self, look: Look) -> Ensemble:
+        """The members, as they look at cells; the stain is for the caller to match."""
+        if not look.own_norm:
+            return self._ensemble
+        return Ensemble.from_networks(
+            [self._network(each) for each in self.weights(look)], self._facts, self._device
+        )
+
+    def _stain(self, crops: NDArray[np.uint8]) -> StainColours | None:
+        return None if self._facts.stain is None else stain_colours(crops)
+
+    def _can_take_statistics(self, labels: NDArray[np.intp]) -> bool:
+        known = len(self._bundle.spec.taxonomy.classes)
+        enough = len(np.unique(labels[labels < known])) >= _CLASSES_SHARE * known
+        return enough and normalises(build_network(self._bundle.spec.architecture, known))
+
+    def _network(self, weights: dict[str, torch.Tensor]) -> nn.Module:
+        return unpacked(
+            self._bundle.spec.architecture, len(self._bundle.spec.taxonomy.classes), save(weights)
+        )
+
+    def _with_statistics(
+        self, crops: NDArray[np.uint8], labels: NDArray[np.intp], shown: _Shown
+    ) -> list[dict[str, torch.Tensor]]:
+        """Weights of each member with the cells' statistics, classes counting about equally."""
+        weights = balance(labels)
+        rng = np.random.default_rng(len(labels))
+        drawn = rng.choice(len(labels), _STATISTICS, p=weights / weights.sum())
+        batches = []
+        for index, stain in shown:
+            some = drawn[np.isin(drawn, index)]
+            batches += [
+                self._ensemble.views(crops[some[i : i + _BATCH]], stain) for i in range(0, len(some), _BATCH)
+            ]
+        members = []
+        for each in self.weights(Look(matched=False)):
+            network = self._network(each).to(self._ensemble.device)
+            take_statistics(network, batches)
+            members.append({name: value.cpu() for name, value in network.state_dict().items()})
+        return members
+
+    @staticmethod
+    def _seen(ensemble: Ensemble, crops: NDArray[np.uint8], shown: _Shown) -> Job[NDArray[np.float32]]:
+        parts: list[tuple[NDArray[np.intp], NDArray[np.float32]]] = []
+        for index, stain in shown:
+            for start in range(0, len(index), _BATCH):
+                some = index[start : start + _BATCH]
+                parts.append((some, ensemble.features(crops[some], stain)))
+                done = sum(len(each) for each, _ in parts)
+                yield Progress("Looking at labelled cells", done, len(crops))
+        order = np.argsort(np.concatenate([index for index, _ in parts]))
+        features: NDArray[np.float32] = np.concatenate([each for _, each in parts], axis=1)[:, order]
+        return features

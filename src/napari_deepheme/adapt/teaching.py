@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from napari_deepheme.adapt.calibration_cells import calibration_notices
-from napari_deepheme.adapt.choice import KEPT, Material, Outcome, chosen, outcomes, taught
+from napari_deepheme.adapt.choice import KEPT, Material, Outcome, as_parent, better, lowest, outcomes, taught
 from napari_deepheme.adapt.classes import Classes
 from napari_deepheme.adapt.figures import Figure, figures
 from napari_deepheme.adapt.folds import dealt
 from napari_deepheme.adapt.head import LastLayer, SourceCells, widened
 from napari_deepheme.adapt.labelled import Grouping, LabelledCells
+from napari_deepheme.adapt.look import Look
 from napari_deepheme.classify.bundle import Bundle, BundleSpec
 from napari_deepheme.classify.ood import OodReference
 from napari_deepheme.jobs import Job, Progress
@@ -65,7 +66,7 @@ class NewModel:
 def learned_from(
     bundle: Bundle,
     layers: tuple[LastLayer, ...],
-    views: dict[bool, NDArray[np.float32]],
+    views: dict[Look, NDArray[np.float32]],
     cells: LabelledCells,
     classes: Classes,
     seed: int,
@@ -77,15 +78,13 @@ def learned_from(
     number = _PARTS if len(cells) <= _MANY else _PARTS_OF_MANY
     parts = dealt(classes.labels, groups, number, seed)
     materials = {
-        matched: _material(matched, layers, features, classes, reference, spec)
-        for matched, features in views.items()
+        look: _material(look, layers, features, classes, reference, spec) for look, features in views.items()
     }
-    found = yield from _cross_validated(materials, parts, seed)
-    default = spec.matches_stain and True in views
-    outcome = chosen(found, classes.labels, matched=default, new=bool(classes.new))
-    parent = next(each for each in found if each.strength == KEPT and each.matched == default)
+    default = Look(spec.matches_stain and Look(matched=True) in views)
+    parent = as_parent(materials[default])
+    outcome = yield from _chosen(materials, parent, parts, seed)
     yield Progress("Learning from all cells")
-    features = views[outcome.matched]
+    features = views[outcome.look]
     distance = left_out_distance(reference, features, classes.labels, parts)
 
     def judged(each: Outcome, temperature: float) -> dict[str, Figure]:
@@ -96,7 +95,7 @@ def learned_from(
         classes=classes,
         groups=groups,
         outcome=outcome,
-        layers=taught(materials[outcome.matched], outcome.strength, seed),
+        layers=taught(materials[outcome.look], outcome.strength, seed),
         distance=distance,
         reference=None if reference is None else reference.joined(features, classes.labels),
         farthest=_farthest(distance, spec),
@@ -111,19 +110,24 @@ def learned_from(
     )
 
 
-def _cross_validated(
-    materials: dict[bool, Material], parts: NDArray[np.intp], seed: int
-) -> Job[list[Outcome]]:
+def _chosen(
+    materials: dict[Look, Material], parent: Outcome, parts: NDArray[np.intp], seed: int
+) -> Job[Outcome]:
+    """The look in which the parent's last layer does best, then a new layer if it does better still."""
+    labels = materials[parent.look].labels
+    known = better(parent, [as_parent(material) for material in materials.values()], labels)
+    material = materials[known.look]
     found: list[Outcome] = []
-    for material in materials.values():
-        for outcome in outcomes(material, parts, seed):
-            yield Progress("Cross-validating", message=f"choice {len(found) + 1}")
-            found.append(outcome)
-    return found
+    for outcome in outcomes(material, parts, seed):
+        yield Progress("Cross-validating", message=f"choice {len(found) + 1}")
+        found.append(outcome)
+    if labels.max() >= material.known:  # new classes: the parent cannot be kept
+        return lowest(found, labels)
+    return better(known, found, labels)
 
 
 def _material(
-    matched: bool,
+    look: Look,
     layers: tuple[LastLayer, ...],
     features: NDArray[np.float32],
     classes: Classes,
@@ -141,7 +145,7 @@ def _material(
     shares = np.array([np.mean(said, axis=0)[classes.labels == k].mean(axis=0) for k in codes])
     wide = tuple(widened(layer, shares.reshape(-1, classes.known)) for layer in layers)
     return Material(
-        matched=matched,
+        look=look,
         layers=wide,
         sources=sources,
         features=exact,
@@ -223,11 +227,14 @@ def _notices(classes: Classes, outcome: Outcome, parent: Outcome) -> Iterator[st
     if few:
         yield f"Fewer than {FEW} labels: {', '.join(few)}; their figures say little."
     if outcome.strength == KEPT:
-        same = outcome.matched == parent.matched
+        look, made = outcome.look, ["calibration"]
+        if look.own_norm:
+            made.insert(0, "statistics of batch normalisation")
+        if look.matched != parent.look.matched:
+            made.insert(0, "stain " + ("matched" if look.matched else "taken as it is"))
         yield (
-            "Cross-validation showed no gain from a new last layer, so the parent's is kept"
-            f"{'' if same else ', with the stain ' + ('matched' if outcome.matched else 'as it is')}; "
-            "only the calibration is the laboratory's."
+            "Cross-validation showed no gain from a new last layer, so the parent's is kept; of the "
+            f"laboratory's own: {', '.join(made)}."
         )
     missing = _without_labels(classes)
     if missing:

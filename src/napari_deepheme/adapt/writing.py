@@ -12,7 +12,6 @@ import jinja2
 import numpy as np
 import tomli_w
 import torch
-from safetensors.torch import load
 from torch import nn
 
 from napari_deepheme.adapt.adapting import AdaptOptions
@@ -28,6 +27,7 @@ from napari_deepheme.classify.ensemble import Ensemble
 from napari_deepheme.classify.making import (
     Calibration,
     Promises,
+    Weights,
     bears_bf16,
     calibrate,
     cells_entry,
@@ -44,13 +44,21 @@ RECORD_FILE = "adaptation.toml"
 _BF16_CELLS = 128
 
 
-def write_adapted(parent: Bundle, learned: NewModel, options: AdaptOptions) -> Bundle:
-    """Write what was learned, its calibration and card; :class:`NewModel` says what was chosen."""
+def write_adapted(
+    parent: Bundle, networks: Sequence[Weights], learned: NewModel, options: AdaptOptions
+) -> Bundle:
+    """Write what was learned, its calibration and card.
+
+    Parameters
+    ----------
+    parent : Bundle
+    networks : sequence of mapping of str to Tensor
+        Weights of each member, with the parent's last layer.
+    learned : NewModel
+    options : AdaptOptions
+    """
     name = last_layer_name(parent)
-    weights = [
-        _with_layer(parent.read(member.file), name, layer)
-        for member, layer in zip(parent.spec.members, learned.layers, strict=True)
-    ]
+    weights = [_with_layer(each, name, layer) for each, layer in zip(networks, learned.layers, strict=True)]
     made, contents = _described(parent.spec, learned, weights, options)
     contents |= {
         RECORD_FILE: _record(learned, made, options).encode(),
@@ -80,7 +88,7 @@ def _described(
         "name": options.out.name,
         "version": "1",
         "parent": Parent(name=spec.name, version=spec.version, members=tuple(m.sha256 for m in spec.members)),
-        "match_stain": learned.outcome.matched,
+        "match_stain": learned.outcome.look.matched,
         "bf16": spec.bf16 and _same_calls(ensemble, networks, learned),
         "class_prior": _prior(learned, spec),
         "taxonomy": taxonomy,
@@ -104,13 +112,12 @@ def _calibration_cells(learned: NewModel, made: BundleSpec) -> tuple[dict[str, b
     return ({}, None) if cells is None else cells_entry(cells)
 
 
-def _with_layer(content: bytes, name: str, layer: LastLayer) -> bytes:
-    weights = load(content)
+def _with_layer(weights: Weights, name: str, layer: LastLayer) -> bytes:
     changed = {
         f"{name}.weight": torch.from_numpy(layer.weight).float(),
         f"{name}.bias": torch.from_numpy(layer.bias).float(),
     }
-    return packed(weights | changed)
+    return packed({**weights, **changed})
 
 
 def _calibration(learned: NewModel, spec: BundleSpec) -> Calibration:
@@ -167,7 +174,8 @@ def _record(learned: NewModel, made: BundleSpec, options: AdaptOptions) -> str:
             "chosen": {
                 "last_layer": "the parent's" if strength == KEPT else "new",
                 "strength": "none" if strength == KEPT else strength,
-                "stain_matched": learned.outcome.matched,
+                "stain_matched": learned.outcome.look.matched,
+                "own_batch_norm_statistics": learned.outcome.look.own_norm,
                 "temperature": learned.outcome.temperature,
             },
         }
@@ -194,5 +202,6 @@ def _card(learned: NewModel, made: BundleSpec) -> str:
         new={each.code for each in learned.classes.new},
         figures=TITLES,
         kept=learned.outcome.strength == KEPT,
+        own_norm=learned.outcome.look.own_norm,
         few=len(labels) < 200,
     )

@@ -143,20 +143,27 @@ class Ensemble:
         probabilities, features = (np.concatenate(each, axis=1) for each in zip(*parts, strict=True))
         return probabilities, features
 
+    def views(self, crops: NDArray[np.uint8], stain: StainColours | None = None) -> torch.Tensor:
+        """RGB crops as the networks take them, every view of all of them: shape (views × n, 3, p, p)."""
+        images = torch.from_numpy(np.ascontiguousarray(crops)).to(self.device).permute(0, 3, 1, 2)
+        return self._views(images, stain)
+
     def _batch(
         self, stain: StainColours | None, crops: torch.Tensor
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        images = (self._in_training_colours(crops, stain) - self._mean) / self._std
-        sizes = self.facts.views
-        views = torch.cat([_view(images, size, number) for number, size in enumerate(sizes)])
+        views = self._views(crops, stain)
         with self._runner.autocast():
             outputs = [features_and_logits(member, views) for member in self._members]
         features, logits = (
-            torch.stack(each).float().view(len(each), len(sizes), len(images), each[0].shape[1])
+            torch.stack(each).float().view(len(each), len(self.facts.views), len(crops), each[0].shape[1])
             for each in zip(*outputs, strict=True)
         )
         probabilities = self._probabilities(logits).mean(dim=1)
         return probabilities.cpu().numpy(), features.mean(dim=1).cpu().numpy()
+
+    def _views(self, crops: torch.Tensor, stain: StainColours | None) -> torch.Tensor:
+        images = (self._in_training_colours(crops, stain) - self._mean) / self._std
+        return torch.cat([_view(images, size, number) for number, size in enumerate(self.facts.views)])
 
     def _in_training_colours(self, crops: torch.Tensor, stain: StainColours | None) -> torch.Tensor:
         """Crops (n, 3, p, p) of uint8 as the model is to see them, 0 to 1."""

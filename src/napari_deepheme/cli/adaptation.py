@@ -69,9 +69,12 @@ def adapt(
         print_json(_document(adapted, out))
         return
     labelled = {code: n for code, n in adapted.counts.items() if n}
-    matched = "matched" if adapted.stain_matched else "as it is"
+    matched = "matched" if adapted.look.matched else "as it is"
+    norm = "with statistics of these cells" if adapted.look.own_norm else "the parent's"
     layer = "new" if adapted.improved else "the parent's: no gain was seen"
-    print_facts({"bundle": str(out), "last_layer": layer, "stain": matched, "labels": labelled})
+    print_facts(
+        {"bundle": str(out), "last_layer": layer, "batch_norm": norm, "stain": matched, "labels": labelled}
+    )
     rows = []
     for name, title in TITLES.items():
         before, after = adapted.before[name], adapted.after[name]
@@ -89,7 +92,8 @@ def _document(adapted: Adapted, out: Path) -> dict[str, object]:
     return {
         "bundle": str(out),
         "improved": adapted.improved,
-        "stain_matched": adapted.stain_matched,
+        "stain_matched": adapted.look.matched,
+        "own_batch_norm_statistics": adapted.look.own_norm,
         "labels": {code: n for code, n in adapted.counts.items() if n},
         "before": {name: figure.value for name, figure in adapted.before.items()},
         "after": {name: figure.value for name, figure in adapted.after.items()},

@@ -1,10 +1,13 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import softmax
 
-from napari_deepheme.adapt.choice import KEPT, Material, balance, chosen, judged, outcomes, resamples, taught
+from napari_deepheme.adapt.choice import KEPT, Material, as_parent, better, outcomes, resamples, taught
 from napari_deepheme.adapt.folds import dealt
 from napari_deepheme.adapt.head import LastLayer, Lesson, SourceCells, applied, corrected, merged, widened
+from napari_deepheme.adapt.look import Look
 
 D, K = 6, 3
 
@@ -78,28 +81,36 @@ def material(rng: np.random.Generator, layer: LastLayer, shift: float, n: int = 
     features = rng.normal(size=(2, n, D)) * 3
     labels = sum(layer.logits(f) for f in features).argmax(axis=1)
     moved = LastLayer(layer.weight, layer.bias + np.array([shift, 0, 0]))
-    return Material(False, (moved, moved), (source(rng), source(rng)), features, labels, K, 1.0, False)
+    return Material(
+        Look(matched=False),
+        (moved, moved),
+        (source(rng), source(rng)),
+        features,
+        labels,
+        K,
+        1.0,
+        remember=False,
+    )
 
 
 def test_what_the_laboratory_teaches_is_taken_and_nothing_is_where_there_is_nothing_to_learn(rng, layer):
     for shift, gains in ((8.0, True), (0.0, False)):
         lab = material(rng, layer, shift)
+        parent = as_parent(lab)
         found = list(outcomes(lab, dealt(lab.labels, np.arange(60), 5, 0), seed=0))
-        best = chosen(found, lab.labels, matched=False, new=False)
+        best = better(parent, found, lab.labels)
         assert (best.strength != KEPT) == gains
-        before, after = found[0].called == lab.labels, best.called == lab.labels
+        before, after = parent.called == lab.labels, best.called == lab.labels
         assert after.mean() >= before.mean()
     assert taught(lab, KEPT, 0) is lab.layers
 
 
 def test_labels_without_meaning_keep_the_parent(rng, layer):
     lab = material(rng, layer, 0.0)
-    random = Material(
-        False, lab.layers, lab.sources, lab.features, rng.integers(K, size=60), K, 1.0, remember=False
-    )
-    kept = judged(random, KEPT, random.parent(), balance(random.labels))
+    random = replace(lab, labels=rng.integers(K, size=60))
+    kept = as_parent(random)
     found = list(outcomes(random, dealt(random.labels, np.arange(60), 5, 0), seed=0))
-    best = chosen(found, random.labels, matched=False, new=False)
+    best = better(kept, found, random.labels)
     assert (best.called == random.labels).mean() >= (kept.called == random.labels).mean()
 
 
