@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from safetensors.torch import load, save
+from safetensors.torch import load
 from torch import nn
 
 from napari_deepheme.adapt.choice import balance
@@ -15,7 +14,7 @@ from napari_deepheme.adapt.look import Look
 from napari_deepheme.adapt.normalisation import normalises, take_statistics
 from napari_deepheme.classify.bundle import Bundle
 from napari_deepheme.classify.ensemble import Ensemble
-from napari_deepheme.classify.making import unpacked
+from napari_deepheme.classify.making import packed, unpacked
 from napari_deepheme.classify.network import build_network
 from napari_deepheme.classify.stain import StainColours, stain_colours
 from napari_deepheme.errors import BundleError
@@ -23,7 +22,7 @@ from napari_deepheme.jobs import Job, Progress
 from napari_deepheme.models.device import Device, Precision
 
 _BATCH = 128
-_STATISTICS = 256  # cells that statistics are of; a class with few labels is seen again
+_STATISTICS = 128  # cells that statistics are of; a class with few labels is seen again
 _CLASSES_SHARE = 0.3  # of the parent's that must be labelled to stand for the others
 
 _Shown = list[tuple[NDArray[np.intp], StainColours | None]]
@@ -57,16 +56,17 @@ class Frozen:
         self._ensemble = Ensemble(bundle, device, Precision.FP32)
         self._facts = self._ensemble.facts
         name = last_layer_name(bundle)
+        weights = [load(content) for content in self.weights(Look(matched=False))]
         self.layers = tuple(
             LastLayer(each[f"{name}.weight"].double().numpy(), each[f"{name}.bias"].double().numpy())
-            for each in self.weights(Look(matched=False))
+            for each in weights
         )
 
-    def weights(self, look: Look) -> list[dict[str, torch.Tensor]]:
-        """Of each member, as it looks at cells; with statistics of those that :meth:`features` saw last."""
+    def weights(self, look: Look) -> list[bytes]:
+        """Each member's file; in an own look with statistics of the cells that :meth:`features` saw last."""
         if look.own_norm:
             return self._own_norm[look.matched]
-        return [load(self._bundle.read(member.file)) for member in self._bundle.spec.members]
+        return [self._bundle.read(member.file) for member in self._bundle.spec.members]
 
     def features(
         self, cells: LabelledCells, labels: NDArray[np.intp]
@@ -83,7 +83,7 @@ class Frozen:
         looks = [Look(matched) for matched in matching]
         if self._can_take_statistics(labels):
             looks += [Look(matched, own_norm=True) for matched in matching]
-        self._own_norm: dict[bool, list[dict[str, torch.Tensor]]] = {}
+        self._own_norm: dict[bool, list[bytes]] = {}
         found: dict[Look, NDArray[np.float32]] = {}
         for look in looks:
             shown = [
@@ -112,15 +112,13 @@ class Frozen:
         enough = len(np.unique(labels[labels < known])) >= _CLASSES_SHARE * known
         return enough and normalises(build_network(self._bundle.spec.architecture, known))
 
-    def _network(self, weights: dict[str, torch.Tensor]) -> nn.Module:
-        return unpacked(
-            self._bundle.spec.architecture, len(self._bundle.spec.taxonomy.classes), save(weights)
-        )
+    def _network(self, content: bytes) -> nn.Module:
+        return unpacked(self._bundle.spec.architecture, len(self._bundle.spec.taxonomy.classes), content)
 
     def _with_statistics(
         self, crops: NDArray[np.uint8], labels: NDArray[np.intp], shown: _Shown
-    ) -> list[dict[str, torch.Tensor]]:
-        """Weights of each member with the cells' statistics, classes counting about equally."""
+    ) -> list[bytes]:
+        """Each member's file with the cells' statistics, classes counting about equally."""
         weights = balance(labels)
         rng = np.random.default_rng(len(labels))
         drawn = rng.choice(len(labels), _STATISTICS, p=weights / weights.sum())
@@ -131,10 +129,10 @@ class Frozen:
                 self._ensemble.views(crops[some[i : i + _BATCH]], stain) for i in range(0, len(some), _BATCH)
             ]
         members = []
-        for each in self.weights(Look(matched=False)):
-            network = self._network(each).to(self._ensemble.device)
+        for content in self.weights(Look(matched=False)):
+            network = self._network(content).to(self._ensemble.device)
             take_statistics(network, batches)
-            members.append({name: value.cpu() for name, value in network.state_dict().items()})
+            members.append(packed(network.state_dict()))
         return members
 
     @staticmethod

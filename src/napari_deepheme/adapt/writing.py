@@ -12,6 +12,7 @@ import jinja2
 import numpy as np
 import tomli_w
 import torch
+from safetensors.torch import load
 from torch import nn
 
 from napari_deepheme.adapt.adapting import AdaptOptions
@@ -27,7 +28,6 @@ from napari_deepheme.classify.ensemble import Ensemble
 from napari_deepheme.classify.making import (
     Calibration,
     Promises,
-    Weights,
     bears_bf16,
     calibrate,
     cells_entry,
@@ -45,15 +45,15 @@ _BF16_CELLS = 128
 
 
 def write_adapted(
-    parent: Bundle, networks: Sequence[Weights], learned: NewModel, options: AdaptOptions
+    parent: Bundle, networks: Sequence[bytes], learned: NewModel, options: AdaptOptions
 ) -> Bundle:
     """Write what was learned, its calibration and card.
 
     Parameters
     ----------
     parent : Bundle
-    networks : sequence of mapping of str to Tensor
-        Weights of each member, with the parent's last layer.
+    networks : sequence of bytes
+        Each member's file, with the parent's last layer.
     learned : NewModel
     options : AdaptOptions
     """
@@ -112,12 +112,13 @@ def _calibration_cells(learned: NewModel, made: BundleSpec) -> tuple[dict[str, b
     return ({}, None) if cells is None else cells_entry(cells)
 
 
-def _with_layer(weights: Weights, name: str, layer: LastLayer) -> bytes:
+def _with_layer(content: bytes, name: str, layer: LastLayer) -> bytes:
+    weights = load(content)
     changed = {
         f"{name}.weight": torch.from_numpy(layer.weight).float(),
         f"{name}.bias": torch.from_numpy(layer.bias).float(),
     }
-    return packed({**weights, **changed})
+    return packed(weights | changed)
 
 
 def _calibration(learned: NewModel, spec: BundleSpec) -> Calibration:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load
 from torch import nn
 
 from napari_deepheme.adapt import AdaptOptions
@@ -63,9 +64,9 @@ def test_statistics_are_those_of_a_mixture_of_the_parents_cells_and_these():
 def test_only_the_statistics_change_and_the_features_are_of_them(frozen, cells, views):
     changed = {
         name
-        for before, after in zip(frozen.weights(PLAIN), frozen.weights(OWN), strict=True)
+        for before, after in zip(*(map(load, frozen.weights(look)) for look in (PLAIN, OWN)), strict=True)
         for name in before
-        if not torch.allclose(before[name].float(), after[name].float(), atol=1e-6)
+        if not torch.allclose(before[name].float(), after[name].float(), atol=1e-3)
     }
     assert changed
     assert all(name.endswith(("running_mean", "running_var", "num_batches_tracked")) for name in changed)
