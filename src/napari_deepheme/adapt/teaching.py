@@ -113,9 +113,12 @@ def learned_from(
 def _chosen(
     materials: dict[Look, Material], parent: Outcome, parts: NDArray[np.intp], seed: int
 ) -> Job[Outcome]:
-    """The look in which the parent's last layer does best, then a new layer if it does better still."""
+    """The look in which the parent's last layer does best, then a new layer if it is clearly better there.
+
+    No look learned from a label, so nothing flatters any of them.
+    """
     labels = materials[parent.look].labels
-    known = better(parent, [as_parent(material) for material in materials.values()], labels)
+    known = lowest([parent, *(as_parent(material) for material in materials.values())], labels)
     material = materials[known.look]
     found: list[Outcome] = []
     for outcome in outcomes(material, parts, seed):
