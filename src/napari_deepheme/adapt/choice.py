@@ -75,13 +75,26 @@ class Material:
         self, layer: LastLayer, source: SourceCells, features: Floats, rng: np.random.Generator
     ) -> Lesson:
         inputs, before = source.coordinates(features), layer.logits(features)
-        wanted = np.eye(before.shape[1])[self.labels]
+        wanted, contending = np.eye(before.shape[1])[self.labels], self._contending()
         if self.remember:
             drawn = source.drawn(rng)
             logits = layer.logits(source.features(drawn))
             inputs, before = np.concatenate([inputs, drawn]), np.concatenate([before, logits])
             wanted = np.concatenate([wanted, _as_known(logits, self.known)])
-        return Lesson.of(inputs, before, wanted)
+            contending = np.concatenate([contending, np.ones(logits.shape, bool)])
+        return Lesson.of(inputs, before, wanted, contending)
+
+    def _contending(self) -> NDArray[np.bool_]:
+        """Classes among which each labelled cell teaches to tell.
+
+        Labels of some classes say nothing of where the laboratory's other cells lie. Held against all
+        classes, they would draw those cells to themselves: so a label tells its cell from the other labelled
+        classes alone. What is new must be told from all.
+        """
+        classes = np.zeros(self.layers[0].bias.size, bool)
+        classes[self.labels] = True
+        contending: NDArray[np.bool_] = classes | (self.labels >= self.known)[:, None]
+        return contending
 
     def parent(self) -> Floats:
         """What the parent's members say of the cells, shape (m, n, k)."""

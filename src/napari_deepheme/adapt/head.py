@@ -21,6 +21,7 @@ _SHRINKAGE = 1e-2  # of the mean variance, added to each direction
 _BIAS = 0.05  # of the penalty on the weights: a shift of all cells of a class is the first thing to learn
 _REMEMBERED = 20  # cells drawn of each class that the parent knew, where a new class is learned
 _STEPS, _TOLERANCE = 60, 1e-5
+_NEVER = -1e3  # a logit that no correction makes count
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,20 +127,29 @@ class Lesson:
         The parent's logits.
     wanted : ndarray, shape (n, k)
         Probabilities.
+    contending : ndarray of bool, shape (n, k)
+        Classes among which a cell teaches to tell.
     """
 
     inputs: Floats
     basis: Floats
     before: Floats
     wanted: Floats
+    contending: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, coordinates: Floats, before: Floats, wanted: Floats) -> Lesson:
-        """Reduce the coordinates to the space that the cells span: no correction ever leaves it."""
+    def of(
+        cls, coordinates: Floats, before: Floats, wanted: Floats, contending: NDArray[np.bool_] | None = None
+    ) -> Lesson:
+        """Reduce the coordinates to the space that the cells span: no correction ever leaves it.
+
+        By default all classes contend.
+        """
+        among = np.ones(wanted.shape, bool) if contending is None else contending
         if len(coordinates) >= coordinates.shape[1]:
-            return cls(coordinates, np.eye(coordinates.shape[1]), before, wanted)
+            return cls(coordinates, np.eye(coordinates.shape[1]), before, wanted, among)
         basis, inputs = np.linalg.qr(coordinates.T)
-        return cls(inputs.T, basis.T, before, wanted)
+        return cls(inputs.T, basis.T, before, wanted, among)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -166,7 +176,8 @@ def corrected(
         Of a strength near by, to begin with.
     """
     used = weights > 0
-    inputs, before, wanted = lesson.inputs[used], lesson.before[used], lesson.wanted[used]
+    before = np.where(lesson.contending, lesson.before, _NEVER)[used]
+    inputs, wanted = lesson.inputs[used], lesson.wanted[used]
     weights, (k, r) = weights[used, None], (before.shape[1], inputs.shape[1])
 
     def loss(flat: Floats) -> tuple[float, Floats]:

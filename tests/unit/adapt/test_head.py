@@ -114,6 +114,21 @@ def test_labels_without_meaning_keep_the_parent(rng, layer):
     assert (best.called == random.labels).mean() >= (kept.called == random.labels).mean()
 
 
+def test_cells_of_classes_without_labels_are_called_as_before(rng, layer):
+    lab = material(rng, layer, 4.0, n=400)
+    others = lab.labels == K - 1
+    some = replace(lab, features=lab.features[:, ~others], labels=lab.labels[~others], remember=True)
+    layers = taught(some, 10.0, 0)
+
+    def shares(of: tuple[LastLayer, ...]) -> np.ndarray:
+        return np.mean([softmax(o.logits(f), axis=1) for o, f in zip(of, lab.features, strict=True)], axis=0)
+
+    before, after = shares(lab.layers), shares(layers)
+    known = ~others
+    assert (after.argmax(1) == lab.labels)[known].mean() > (before.argmax(1) == lab.labels)[known].mean()
+    assert (after[others, -1]).mean() > before[others, -1].mean() - 0.02
+
+
 def test_members_see_the_cells_differently_often(rng):
     often = resamples(3, 50, 0)
     np.testing.assert_allclose(often.sum(axis=1), 50)
