@@ -61,7 +61,9 @@ class Engine:
         Raises
         ------
         BundleError, OptionError
-            A bundle, the device or the precision cannot be used.
+            A bundle, the device or the precision cannot be used, or the model has no cascade.
         """
+        if options.cascade:
+            self.bundle.spec.settling()
         self.detector(options)
         _ = self.ensemble

@@ -37,6 +37,9 @@ class AnalysisOptions:
     match_stain : bool
         Whether crops are shown in the colours of the training cells, measured on cells from all over the
         slide. Only for models that say what these colours are.
+    cascade : bool
+        Whether members are asked one after another, of a cell no more once its call is settled. Only for
+        models with a threshold for it.
     assessment : AssessmentOptions
         Choices that can still be changed after the run.
     """
@@ -47,6 +50,7 @@ class AnalysisOptions:
     cells: Cells | None = None
     until: StopRule | None = None
     match_stain: bool = True
+    cascade: bool = False
     assessment: AssessmentOptions = field(default_factory=AssessmentOptions)
 
     def __post_init__(self) -> None:

@@ -15,6 +15,7 @@ from torch.nn.functional import interpolate, pad
 
 from napari_deepheme.cells import RawOutputs
 from napari_deepheme.classify.bundle import Bundle, Head, NetworkFacts
+from napari_deepheme.classify.cascade import Settling, ask_in_turn
 from napari_deepheme.classify.network import features_and_logits, load_member
 from napari_deepheme.classify.ood import OodReference
 from napari_deepheme.classify.stain import StainColours, stain_map
@@ -114,8 +115,13 @@ class Ensemble:
         """Crops that keep every core busy; fewer at once take longer each."""
         return max(1, self._runner.full_px // self.facts.input_px**2)
 
-    def run(self, crops: NDArray[np.uint8], stain: StainColours | None = None) -> RawOutputs:
-        """What every member says of RGB crops.
+    def run(
+        self,
+        crops: NDArray[np.uint8],
+        stain: StainColours | None = None,
+        settling: Settling | None = None,
+    ) -> RawOutputs:
+        """What the members say of RGB crops.
 
         Parameters
         ----------
@@ -124,12 +130,27 @@ class Ensemble:
         stain : StainColours, optional
             Colours of the slide the crops are from: they are shown in the colours of the training cells then.
             Without them, or if the bundle does not say what its colours are, they are shown as they are.
+        settling : Settling, optional
+            When further members need not be asked of a cell; by default all are.
         """
+        if settling is not None:
+            return self._in_turn(crops, stain, settling)
         members, features = self.outputs(crops, stain)
         distance = np.full(len(crops), np.nan, np.float32)
         if self._ood is not None:
             distance = self._ood.distance(features)
         return RawOutputs(members.astype(np.float16), distance)
+
+    def _in_turn(
+        self, crops: NDArray[np.uint8], stain: StainColours | None, settling: Settling
+    ) -> RawOutputs:
+        def ask(member: int, cells: NDArray[np.intp]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+            (said,), (features,) = self._outputs(crops[cells], stain, self._members[member : member + 1])
+            if self._ood is None:
+                return said, np.full(len(cells), np.nan, np.float32)
+            return said, self._ood.member_distance(member, features)
+
+        return ask_in_turn(ask, len(self._members), len(crops), settling)
 
     def features(self, crops: NDArray[np.uint8], stain: StainColours | None = None) -> NDArray[np.float32]:
         """What each member makes of crops before its last layer, shape (m, n, d)."""
@@ -139,18 +160,23 @@ class Ensemble:
         self, crops: NDArray[np.uint8], stain: StainColours | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Each member's probabilities (m, n, k) before any calibration, and its features (m, n, d)."""
-        parts = self._runner.run(crops, partial(self._batch, stain))
+        return self._outputs(crops, stain, self._members)
+
+    def _outputs(
+        self, crops: NDArray[np.uint8], stain: StainColours | None, members: Sequence[nn.Module]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        parts = self._runner.run(crops, partial(self._batch, stain, members))
         probabilities, features = (np.concatenate(each, axis=1) for each in zip(*parts, strict=True))
         return probabilities, features
 
     def _batch(
-        self, stain: StainColours | None, crops: torch.Tensor
+        self, stain: StainColours | None, members: Sequence[nn.Module], crops: torch.Tensor
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         images = (self._in_training_colours(crops, stain) - self._mean) / self._std
         sizes = self.facts.views
         views = torch.cat([_view(images, size, number) for number, size in enumerate(sizes)])
         with self._runner.autocast():
-            outputs = [features_and_logits(member, views) for member in self._members]
+            outputs = [features_and_logits(member, views) for member in members]
         features, logits = (
             torch.stack(each).float().view(len(each), len(sizes), len(images), each[0].shape[1])
             for each in zip(*outputs, strict=True)

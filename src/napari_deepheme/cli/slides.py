@@ -91,6 +91,10 @@ def classify(
     match_stain: Annotated[
         bool, typer.Option(help="Show cells to the model in the colours of its training cells.")
     ] = DEFAULTS.match_stain,
+    cascade: Annotated[
+        bool,
+        typer.Option(help="Ask further members of the model only of cells that the first ones leave open."),
+    ] = DEFAULTS.cascade,
     match_prior: MatchPrior = ASSESSMENT.match_prior,
     device: Annotated[Device, typer.Option(help="Where the networks run.")] = RUN.device,
     precision: Annotated[
@@ -144,6 +148,7 @@ def classify(
         detector=detector,
         until=stop_rule(until, target_cells) if until else None,
         match_stain=match_stain,
+        cascade=cascade,
         assessment=AssessmentOptions(detection_threshold, match_prior=match_prior),
     )
     plan = Plan(
