@@ -51,7 +51,8 @@ class OodReference:
     def distance(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Distance (n,) of cells with features (m, n, d), in standard deviations a feature."""
         members = np.stack([self.member_distance(i, member) for i, member in enumerate(features)])
-        return members.mean(axis=0, dtype=np.float64).astype(np.float32)
+        distance: NDArray[np.float32] = members.mean(axis=0, dtype=np.float64).astype(np.float32)
+        return distance
 
     def member_distance(self, member: int, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """The same (n,) by one member alone, from its features (n, d)."""

@@ -23,9 +23,10 @@ def entropy(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
 def members_mean(members: NDArray[np.floating]) -> NDArray[np.float64]:
     """Mean (n, k) of members (m, n, k): of those that were asked of each cell, for the others hold NaN."""
     asked = ~np.isnan(members[:, :, :1])
-    total: NDArray[np.float64] = np.where(asked, members, 0).sum(axis=0, dtype=np.float64)
+    total = np.where(asked, members, 0).sum(axis=0, dtype=np.float64)
     with np.errstate(invalid="ignore"):  # a cell that no member was asked of stays NaN
-        return total / asked.sum(axis=0)
+        mean: NDArray[np.float64] = total / asked.sum(axis=0)
+    return mean
 
 
 def member_joint(members: NDArray[np.floating], probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
