@@ -126,9 +126,10 @@ def test_a_cascade_is_another_analysis_that_says_so_and_goes_on_as_one(toy_bundl
         assert same == path
         _, other, _ = stored(engine, slide, asked, tmp_path)
         assert other != path
-    analysis = open_analysis(other)
+    with open_analysis(other) as file:
+        analysis = file.analysis()
     assert analysis.facts.options.cascade
-    assert not open_analysis(path).facts.options.cascade
+    assert not whole.facts.options.cascade
     assert np.isnan(analysis.raw.members[1]).all()
     np.testing.assert_array_equal(analysis.raw.members[0], whole.raw.members[0])
     table = cells_table(analysis)

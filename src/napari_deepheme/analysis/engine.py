@@ -40,7 +40,9 @@ class Engine:
                 from napari_deepheme.classify.ensemble import Ensemble  # noqa: PLC0415  torch takes seconds
 
                 run = self.run
-                self._ensemble = Ensemble(self.bundle, run.device, run.precision, run.batch_size)
+                self._ensemble = Ensemble(
+                    self.bundle, run.device, run.precision, run.batch_size, backend=run.backend
+                )
             return self._ensemble
 
     def detector(self, options: AnalysisOptions) -> Detector:

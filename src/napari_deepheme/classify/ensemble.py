@@ -20,7 +20,8 @@ from napari_deepheme.classify.network import features_and_logits, load_member
 from napari_deepheme.classify.ood import OodReference
 from napari_deepheme.classify.stain import StainColours, stain_map
 from napari_deepheme.errors import BundleError
-from napari_deepheme.models.device import Device, Precision
+from napari_deepheme.models.device import Backend, Device, Precision
+from napari_deepheme.models.openvino import Answer, OpenVinoNetwork, check_openvino
 from napari_deepheme.models.runner import Runner
 from napari_deepheme.models.weights import fused
 from napari_deepheme.stats.calibration import pool
@@ -40,6 +41,8 @@ class Ensemble:
         ``auto`` takes bfloat16 where it is fast, if the bundle says that its calls bear it.
     batch_size : int
         Crops per pass, on the CPU of each core; halved for good when the device runs out of memory.
+    backend : Backend
+        What computes the networks.
     checked : bool
         Whether the self-test must pass; only who makes a bundle goes without.
 
@@ -48,7 +51,7 @@ class Ensemble:
     BundleError
         The weights do not fit, or the self-test image does not give the expected probabilities.
     OptionError
-        The device is not there, or cannot compute in that precision.
+        The device is not there, or cannot compute in that precision or with that back end.
     """
 
     def __init__(
@@ -58,11 +61,15 @@ class Ensemble:
         precision: Precision = Precision.AUTO,
         batch_size: int = 32,
         *,
+        backend: Backend = Backend.TORCH,
         checked: bool = True,
     ) -> None:
         spec = bundle.spec
         runner = Runner(device, precision, batch_size * spec.input_px**2, bears_bf16=spec.bf16)
-        members = [load_member(bundle, member, runner.device) for member in spec.members]
+        if backend is Backend.OPENVINO:
+            check_openvino(runner.device)
+        networks = (load_member(bundle, member, runner.device) for member in spec.members)
+        members = [_answering(network, spec.input_px, runner.dtype, backend) for network in networks]
         ood = None if spec.ood is None else OodReference.from_bytes(bundle.read(spec.ood.file))
         self._fill(NetworkFacts.of(spec), runner, members, ood)
         if checked:
@@ -93,11 +100,11 @@ class Ensemble:
             fused(network.eval()).to(runner.device).to(memory_format=torch.channels_last)
             for network in networks
         ]
-        ensemble._fill(facts, runner, members, None)
+        ensemble._fill(facts, runner, [partial(features_and_logits, each) for each in members], None)
         return ensemble
 
     def _fill(
-        self, facts: NetworkFacts, runner: Runner, members: list[nn.Module], ood: OodReference | None
+        self, facts: NetworkFacts, runner: Runner, members: Sequence[Answer], ood: OodReference | None
     ) -> None:
         self.facts, self.device = facts, runner.device
         self._runner, self._members, self._ood = runner, members, ood
@@ -163,20 +170,20 @@ class Ensemble:
         return self._outputs(crops, stain, self._members)
 
     def _outputs(
-        self, crops: NDArray[np.uint8], stain: StainColours | None, members: Sequence[nn.Module]
+        self, crops: NDArray[np.uint8], stain: StainColours | None, members: Sequence[Answer]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         parts = self._runner.run(crops, partial(self._batch, stain, members))
         probabilities, features = (np.concatenate(each, axis=1) for each in zip(*parts, strict=True))
         return probabilities, features
 
     def _batch(
-        self, stain: StainColours | None, members: Sequence[nn.Module], crops: torch.Tensor
+        self, stain: StainColours | None, members: Sequence[Answer], crops: torch.Tensor
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         images = (self._in_training_colours(crops, stain) - self._mean) / self._std
         sizes = self.facts.views
         views = torch.cat([_view(images, size, number) for number, size in enumerate(sizes)])
         with self._runner.autocast():
-            outputs = [features_and_logits(member, views) for member in members]
+            outputs = [member(views) for member in members]
         features, logits = (
             torch.stack(each).float().view(len(each), len(sizes), len(images), each[0].shape[1])
             for each in zip(*outputs, strict=True)
@@ -217,6 +224,12 @@ class Ensemble:
                 f"probabilities by {gap:.3f} (at most {_SELF_TEST_TOLERANCE} is allowed); "
                 "try another device or another build of torch."
             )
+
+
+def _answering(network: nn.Module, side_px: int, dtype: torch.dtype, backend: Backend) -> Answer:
+    if backend is Backend.OPENVINO:
+        return OpenVinoNetwork(network, features_and_logits, side_px, dtype)
+    return partial(features_and_logits, network)
 
 
 def _view(images: torch.Tensor, magnification: float, number: int) -> torch.Tensor:

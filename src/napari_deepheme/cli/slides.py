@@ -12,7 +12,7 @@ from napari_deepheme.analysis.options import AnalysisOptions, RunOptions
 from napari_deepheme.classify.bundle import DEFAULT_BUNDLE
 from napari_deepheme.cli.printing import print_facts, print_json
 from napari_deepheme.errors import OptionError
-from napari_deepheme.models.device import Device, Precision
+from napari_deepheme.models.device import Backend, Device, Precision
 from napari_deepheme.stats.assessment import AssessmentOptions
 
 DEFAULTS, RUN, ASSESSMENT = AnalysisOptions(), RunOptions(), AssessmentOptions()
@@ -101,6 +101,10 @@ def classify(
         Precision,
         typer.Option(help="Precision of the networks' arithmetic: fp32 is exact, bf16 and fp16 are faster."),
     ] = RUN.precision,
+    backend: Annotated[
+        Backend,
+        typer.Option(help="What computes the model on the CPU: openvino needs the extra of its name."),
+    ] = RUN.backend,
     fresh: Annotated[
         bool,
         typer.Option(
@@ -155,7 +159,7 @@ def classify(
         out=out,
         model=model,
         options=options,
-        run=RunOptions(device, precision, batch_size_within(limit)),
+        run=RunOptions(device, precision, batch_size_within(limit), backend),
         formats=tuple(wanted),
         mpp=mpp,
         store=store,
