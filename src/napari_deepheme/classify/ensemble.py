@@ -83,6 +83,8 @@ class Ensemble:
         device: Device = Device.AUTO,
         precision: Precision = Precision.FP32,
         batch_size: int = 32,
+        *,
+        backend: Backend = Backend.TORCH,
     ) -> Ensemble:
         """An ensemble of networks in memory, for making a bundle of them.
 
@@ -91,16 +93,17 @@ class Ensemble:
         networks : sequence of Module
             The members, filled with weights; taken over and fused.
         facts : NetworkFacts
-        device, precision, batch_size
+        device, precision, batch_size, backend
             As for a bundle.
         """
         ensemble = cls.__new__(cls)
         runner = Runner(device, precision, batch_size * facts.input_px**2, bears_bf16=False)
-        members = [
+        ready = (
             fused(network.eval()).to(runner.device).to(memory_format=torch.channels_last)
             for network in networks
-        ]
-        ensemble._fill(facts, runner, [partial(features_and_logits, each) for each in members], None)
+        )
+        members = [_answering(network, facts.input_px, runner.dtype, backend) for network in ready]
+        ensemble._fill(facts, runner, members, None)
         return ensemble
 
     def _fill(

@@ -66,10 +66,12 @@ class OpenVinoNetwork:
         """Features (n, d) and logits (n, k) of images (n, 3, p, p), float32."""
         if not hasattr(self._own, "request"):
             self._own.request = self._compiled.create_infer_request()
-        request = self._own.request
-        request.infer([images.float().contiguous().numpy()])
+        request, n = self._own.request, len(images)
+        # OpenVINO refuses a batch of none
+        asked = images if n else images.new_zeros(1, *images.shape[1:])
+        request.infer([asked.float().contiguous().numpy()])
         # copies: the next batch is written to the same memory
-        features, logits = (torch.from_numpy(request.get_output_tensor(i).data.copy()) for i in range(2))
+        features, logits = (torch.tensor(request.get_output_tensor(i).data[:n]) for i in range(2))
         return features, logits
 
 
