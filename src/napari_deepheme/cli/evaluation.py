@@ -35,7 +35,10 @@ def evaluate(
     ] = True,
     cascade: Annotated[
         bool,
-        typer.Option(help="Ask further members of the model only of images that the first ones leave open."),
+        typer.Option(
+            "--cascade",
+            help="Ask further members of the model only of images that the first leave open.",
+        ),
     ] = False,
     skip_unknown: Annotated[
         bool, typer.Option(help="Leave out images of classes the model has no class for.")

@@ -93,7 +93,9 @@ def classify(
     ] = DEFAULTS.match_stain,
     cascade: Annotated[
         bool,
-        typer.Option(help="Ask further members of the model only of cells that the first ones leave open."),
+        typer.Option(
+            "--cascade", help="Ask further members of the model only of cells that the first leave open."
+        ),
     ] = DEFAULTS.cascade,
     match_prior: MatchPrior = ASSESSMENT.match_prior,
     device: Annotated[Device, typer.Option(help="Where the networks run.")] = RUN.device,
