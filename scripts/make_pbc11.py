@@ -144,6 +144,17 @@ def show(progress: Progress) -> None:
         print(progress.stage, progress.done, "of", progress.total, progress.message, flush=True)
 
 
+def divided(data: Path, recipe: Recipe, work: Path) -> tuple[Patches, NDArray[np.intp], NDArray[np.intp]]:
+    """All cells, and which are learned from and which are held back to calibrate."""
+    blood, artefacts = read_pbc(data, "train", recipe, work), read_artefacts(data, recipe, work)
+    second = read_second_laboratory(data, recipe, work)
+    cells = Patches.join([blood, artefacts, second, rendered(recipe)])
+    # neither rendered cells nor those that come several times can be held back
+    single = np.arange(len(cells)) < len(blood) + len(artefacts)
+    back = single & (np.random.default_rng(0).random(len(cells)) < HELD_BACK)
+    return cells, np.flatnonzero(~back), np.flatnonzero(back)
+
+
 def train_members(
     cells: Patches, split: tuple[NDArray[np.intp], NDArray[np.intp]], recipe: Recipe, work: Path
 ) -> Trained:
@@ -168,9 +179,9 @@ def train_members(
 
 
 def described(
-    recipe: Recipe, divided: tuple[Patches, NDArray[np.intp], NDArray[np.intp]], measured: int
+    recipe: Recipe, parts: tuple[Patches, NDArray[np.intp], NDArray[np.intp]], measured: int
 ) -> Provenance:
-    cells, learned, held = divided
+    cells, learned, held = parts
     cycles = "; ".join(f"{c.epochs} epochs from {c.rate:g}" for c in CYCLES)
     return Provenance(
         name="pbc-11",
@@ -195,15 +206,8 @@ def main() -> None:
     arguments.work.mkdir(parents=True, exist_ok=True)
 
     recipe = read_recipe("small")
-    blood, val = (read_pbc(arguments.data, part, recipe, arguments.work) for part in ("train", "val"))
-    artefacts = read_artefacts(arguments.data, recipe, arguments.work)
-    second = read_second_laboratory(arguments.data, recipe, arguments.work)
-    cells = Patches.join([blood, artefacts, second, rendered(recipe)])
-    # neither rendered cells nor those that come several times can be held back
-    single = np.arange(len(cells)) < len(blood) + len(artefacts)
-    back = single & (np.random.default_rng(0).random(len(cells)) < HELD_BACK)
-    learned, held = np.flatnonzero(~back), np.flatnonzero(back)
-
+    cells, learned, held = divided(arguments.data, recipe, arguments.work)
+    val = read_pbc(arguments.data, "val", recipe, arguments.work)
     trained = train_members(cells, (learned, held), recipe, arguments.work)
     provenance = described(recipe, (cells, learned, held), len(val))
     parts = Parts(cells.take(evenly_drawn(learned)), cells.take(held), val)

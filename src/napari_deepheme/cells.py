@@ -133,10 +133,12 @@ class RawOutputs:
     Parameters
     ----------
     members : ndarray of float16, shape (m, n, k)
-        Probabilities of each member, the mean over its test-time views; each row sums to one. Half precision,
-        as they are stored, so that an analysis in memory and one read from disk are the same.
+        Probabilities of each member, the mean over its test-time views; each row sums to one, or holds NaN
+        where a cascade did not ask that member (the first is always asked). Half precision, as they are
+        stored, so that an analysis in memory and one read from disk are the same.
     distance : ndarray of float32, shape (n,)
-        Out-of-distribution distance (see :mod:`napari_deepheme.classify.ood`); NaN where the model has none.
+        Out-of-distribution distance (see :mod:`napari_deepheme.classify.ood`), by the members asked; NaN
+        where the model has none.
     """
 
     members: NDArray[np.float16]

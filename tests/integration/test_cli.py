@@ -182,6 +182,12 @@ class TestBadInput:
         slides = (tmp_path / "a" / "s.svs", tmp_path / "b" / "s.svs")
         assert "overwrite" in refused(monkeypatch, capsys, "classify", *slides, "--out", tmp_path)
 
+    def test_a_cascade_of_a_model_that_has_none(
+        self, monkeypatch, capsys, tmp_path, smear_path, toy_bundle_folder
+    ):
+        options = ("--out", tmp_path, "--model", toy_bundle_folder, "--cascade")
+        assert "no threshold of its own" in refused(monkeypatch, capsys, "classify", smear_path, *options)
+
     def test_an_unknown_format(self, monkeypatch, capsys, tmp_path, smear_path):
         arguments = ("--out", tmp_path, "--formats", "docx")
         assert "docx" in refused(monkeypatch, capsys, "classify", smear_path, *arguments)

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from napari_deepheme import AnalysisOptions, Device, analyse, drain, load_bundle, open_slide
+from napari_deepheme.classify.cascade import passes
 from napari_deepheme.classify.ensemble import Ensemble
 from napari_deepheme.datasets.folders import read_crop
 from napari_deepheme.sample_data import SAMPLE_SLIDE, SAMPLE_TRUTH
@@ -51,14 +52,19 @@ def test_cells_of_the_sample_slide_are_found_and_called():
     assert (calls[nearest] == truth["deepheme_code"])[found].mean() >= 0.97
 
 
-def test_cells_of_its_own_laboratory_are_called(ensemble, shared: Path):
+def test_cells_of_its_own_laboratory_are_called_and_by_a_cascade_the_same(ensemble, shared: Path):
     spec = load_bundle("pbc-11").spec
     folders = sorted((shared / "pbc" / "val").iterdir())
     files = [file for folder in folders for file in sorted(folder.glob("*.jpg"))[:40]]
     crops = np.stack([read_crop(file, 0.20, spec) for file in files])
     truth = [spec.taxonomy.resolve([file.parent.name])[0] for file in files]
-    calls = np.array(spec.taxonomy.codes)[assess(ensemble.run(crops), spec.calibration).call]
+    codes = np.array(spec.taxonomy.codes)
+    calls = codes[assess(ensemble.run(crops), spec.calibration).call]
     assert np.mean(calls == truth) >= 0.88
+    raw = ensemble.run(crops, settling=spec.settling())
+    assert passes(raw) < 0.6
+    settled = codes[assess(raw, spec.calibration).call]
+    assert np.mean(settled == calls) >= 0.99
 
 
 def test_a_slide_is_taken_in_its_own_colours():

@@ -28,7 +28,8 @@ from napari_deepheme import (
 from napari_deepheme.analysis.engine import Engine
 from napari_deepheme.analysis.result import CellsReady, NoticeKind
 from napari_deepheme.analysis.run import analyse_with
-from napari_deepheme.errors import DamagedTileError
+from napari_deepheme.classify.bundle import Cascade
+from napari_deepheme.errors import DamagedTileError, OptionError
 from napari_deepheme.fields import FieldKind
 from napari_deepheme.slide.planes import Damaged as Damage
 from napari_deepheme.slide.reader import Slide
@@ -112,6 +113,37 @@ def test_other_options_lie_beside_it_and_none_is_mixed_or_lost(engine, smear_pat
     assert len({first, second, third}) == 3
     assert "differs in detector" in remark
     assert second.name == f"{smear_path.stem}.2.deepheme.db"
+
+
+def test_a_cascade_is_another_analysis_that_says_so_and_goes_on_as_one(toy_bundle, smear_path, tmp_path):
+    settles = {"cascade": Cascade(threshold=0.1, changed=0.002)}  # at once: the toy has eleven classes
+    engine = Engine(replace(toy_bundle, spec=toy_bundle.spec.model_copy(update=settles)), RunOptions())
+    asked = replace(EVERYTHING, cascade=True)
+    with open_slide(smear_path) as slide:
+        whole, path, _ = stored(engine, slide, EVERYTHING, tmp_path)
+        # a threshold that nobody asks for makes no other analysis of it
+        _, same, _ = stored(Engine(toy_bundle, RunOptions()), slide, EVERYTHING, tmp_path)
+        assert same == path
+        _, other, _ = stored(engine, slide, asked, tmp_path)
+        assert other != path
+    with open_analysis(other) as file:
+        analysis = file.analysis()
+    assert analysis.facts.options.cascade
+    assert not whole.facts.options.cascade
+    assert np.isnan(analysis.raw.members[1]).all()
+    np.testing.assert_array_equal(analysis.raw.members[0], whole.raw.members[0])
+    table = cells_table(analysis)
+    assert len(table) == len(cells_table(whole))
+    assert table[["confidence", "entropy", "agreement"]].notna().all(axis=None)
+    assert table["mutual_information"].isna().all()
+
+
+def test_a_model_without_a_cascade_is_refused_before_anything_is_done(toy_bundle, smear_path):
+    with (
+        open_slide(smear_path) as slide,
+        pytest.raises(OptionError, match="no threshold of its own for a cascade"),
+    ):
+        drain(analyse_with(Engine(toy_bundle), slide, replace(EVERYTHING, cascade=True)))
 
 
 def test_an_analysis_stays_the_same_when_its_slide_is_renamed(engine, smear_path, tmp_path):

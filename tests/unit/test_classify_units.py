@@ -23,7 +23,7 @@ class Ensemble:
     def __init__(self):
         self.batches = []
 
-    def run(self, pixels, _stain):
+    def run(self, pixels, _stain, _settling):
         numbers = pixels[:, 0, 0, 0]
         self.batches.append(numbers.tolist())
         return RawOutputs(np.ones((1, len(pixels), 1), np.float16), numbers.astype(np.float32))
@@ -56,7 +56,9 @@ def run(done=()):
 
     ensemble = Ensemble()
     facts = SimpleNamespace(
-        bundle=SimpleNamespace(input_px=4, mpp=0.25), calibration=SimpleNamespace(stain=None)
+        bundle=SimpleNamespace(input_px=4, mpp=0.25),
+        calibration=SimpleNamespace(stain=None),
+        options=SimpleNamespace(cascade=False),
     )
     engine, slide = SimpleNamespace(ensemble=ensemble), SimpleNamespace(broken=BROKEN)
     results = [unit for group in classified(engine, slide, facts, units()) for unit in group]

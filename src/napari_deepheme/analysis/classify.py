@@ -97,7 +97,8 @@ def _results(engine: Engine, slide: Slide, facts: Facts, group: Sequence[_Cut]) 
     spec = facts.bundle
     parts = [each if each.pixels is not None else _cut(slide, spec, each.unit, anyway=True) for each in group]
     pixels = [part.pixels for part in parts if part.pixels is not None]
-    raw = engine.ensemble.run(np.concatenate(pixels), facts.calibration.stain)
+    settling = spec.settling() if facts.options.cascade else None
+    raw = engine.ensemble.run(np.concatenate(pixels), facts.calibration.stain, settling)
     results, start = [], 0
     for part in parts:
         cells = Cells.empty() if part.failure else part.unit.cells

@@ -40,7 +40,9 @@ class Engine:
                 from napari_deepheme.classify.ensemble import Ensemble  # noqa: PLC0415  torch takes seconds
 
                 run = self.run
-                self._ensemble = Ensemble(self.bundle, run.device, run.precision, run.batch_size)
+                self._ensemble = Ensemble(
+                    self.bundle, run.device, run.precision, run.batch_size, backend=run.backend
+                )
             return self._ensemble
 
     def detector(self, options: AnalysisOptions) -> Detector:
@@ -61,7 +63,9 @@ class Engine:
         Raises
         ------
         BundleError, OptionError
-            A bundle, the device or the precision cannot be used.
+            A bundle, the device or the precision cannot be used, or the model has no cascade.
         """
+        if options.cascade:
+            self.bundle.spec.settling()
         self.detector(options)
         _ = self.ensemble

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from napari_deepheme.cells import Cells, Region
 from napari_deepheme.detect.choose import DEFAULT_DETECTOR
 from napari_deepheme.errors import OptionError
-from napari_deepheme.models.device import Device, Precision
+from napari_deepheme.models.device import Backend, Device, Precision
 from napari_deepheme.stats.assessment import AssessmentOptions
 
 if TYPE_CHECKING:
@@ -37,6 +37,9 @@ class AnalysisOptions:
     match_stain : bool
         Whether crops are shown in the colours of the training cells, measured on cells from all over the
         slide. Only for models that say what these colours are.
+    cascade : bool
+        Whether members are asked one after another, of a cell no more once its call is settled. Only for
+        models with a threshold for it.
     assessment : AssessmentOptions
         Choices that can still be changed after the run.
     """
@@ -47,6 +50,7 @@ class AnalysisOptions:
     cells: Cells | None = None
     until: StopRule | None = None
     match_stain: bool = True
+    cascade: bool = False
     assessment: AssessmentOptions = field(default_factory=AssessmentOptions)
 
     def __post_init__(self) -> None:
@@ -80,11 +84,14 @@ class RunOptions:
     batch_size : int
         Crops per pass through the classifier, on the CPU for each core; of tiles the detector takes as many
         as have their pixels.
+    backend : Backend
+        What computes the classifier's networks.
     """
 
     device: Device = Device.AUTO
     precision: Precision = Precision.AUTO
     batch_size: int = 32
+    backend: Backend = Backend.TORCH
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, AliasChoices, Field
 
+from napari_deepheme.classify.cascade import Settling
 from napari_deepheme.classify.stain import StainColours
-from napari_deepheme.errors import BundleError
+from napari_deepheme.errors import BundleError, OptionError
 from napari_deepheme.models.bundle import OpenBundle, open_bundle
 from napari_deepheme.models.spec import Channels, HashedFile, Part, Spec
 from napari_deepheme.stats.assessment import ModelCalibration
@@ -53,6 +54,16 @@ class Conformal(Part):
 
     threshold: float
     coverage: float
+
+
+class Cascade(Part):
+    """Members need not all be asked (see :mod:`napari_deepheme.classify.cascade`).
+
+    With this ``threshold`` at most the share ``changed`` of the calibration cells are called otherwise.
+    """
+
+    threshold: Annotated[float, Field(gt=0, le=1)]
+    changed: Annotated[float, Field(ge=0, le=1)]
 
 
 class OutOfDistribution(HashedFile):
@@ -107,6 +118,7 @@ class BundleSpec(Spec):
     conformal: Conformal
     ood: OutOfDistribution | None = None
     calibration_cells: HashedFile | None = None
+    cascade: Cascade | None = None
 
     @property
     def calibration(self) -> ModelCalibration:
@@ -124,6 +136,21 @@ class BundleSpec(Spec):
     def matches_stain(self) -> bool:
         """Whether a slide's colours are brought to the model's where nobody says otherwise."""
         return self.match_stain and self.stain is not None
+
+    def settling(self) -> Settling:
+        """When members need not all be asked.
+
+        Raises
+        ------
+        OptionError
+            No threshold was chosen for this model: one that it has from its parent was not chosen for it.
+        """
+        if self.cascade is None or self.parent is not None:
+            raise OptionError(
+                f"Model {self.name} {self.version} has no threshold of its own for a cascade; "
+                "leave --cascade out."
+            )
+        return Settling(self.cascade.threshold, self.calibration.ood_threshold)
 
     def hashed(self) -> Iterator[tuple[str, str]]:
         """Names and hashes of the files it relies on."""

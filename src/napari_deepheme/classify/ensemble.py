@@ -15,11 +15,13 @@ from torch.nn.functional import interpolate, pad
 
 from napari_deepheme.cells import RawOutputs
 from napari_deepheme.classify.bundle import Bundle, Head, NetworkFacts
+from napari_deepheme.classify.cascade import Settling, ask_in_turn
 from napari_deepheme.classify.network import features_and_logits, load_member
 from napari_deepheme.classify.ood import OodReference
 from napari_deepheme.classify.stain import StainColours, stain_map
 from napari_deepheme.errors import BundleError
-from napari_deepheme.models.device import Device, Precision
+from napari_deepheme.models.device import Backend, Device, Precision
+from napari_deepheme.models.openvino import Answer, OpenVinoNetwork, check_openvino
 from napari_deepheme.models.runner import Runner
 from napari_deepheme.models.weights import fused
 from napari_deepheme.stats.calibration import pool
@@ -39,6 +41,8 @@ class Ensemble:
         ``auto`` takes bfloat16 where it is fast, if the bundle says that its calls bear it.
     batch_size : int
         Crops per pass, on the CPU of each core; halved for good when the device runs out of memory.
+    backend : Backend
+        What computes the networks.
     checked : bool
         Whether the self-test must pass; only who makes a bundle goes without.
 
@@ -47,7 +51,7 @@ class Ensemble:
     BundleError
         The weights do not fit, or the self-test image does not give the expected probabilities.
     OptionError
-        The device is not there, or cannot compute in that precision.
+        The device is not there, or cannot compute in that precision or with that back end.
     """
 
     def __init__(
@@ -57,11 +61,15 @@ class Ensemble:
         precision: Precision = Precision.AUTO,
         batch_size: int = 32,
         *,
+        backend: Backend = Backend.TORCH,
         checked: bool = True,
     ) -> None:
         spec = bundle.spec
         runner = Runner(device, precision, batch_size * spec.input_px**2, bears_bf16=spec.bf16)
-        members = [load_member(bundle, member, runner.device) for member in spec.members]
+        if backend is Backend.OPENVINO:
+            check_openvino(runner.device)
+        networks = (load_member(bundle, member, runner.device) for member in spec.members)
+        members = [_answering(network, spec.input_px, runner.dtype, backend) for network in networks]
         ood = None if spec.ood is None else OodReference.from_bytes(bundle.read(spec.ood.file))
         self._fill(NetworkFacts.of(spec), runner, members, ood)
         if checked:
@@ -75,6 +83,8 @@ class Ensemble:
         device: Device = Device.AUTO,
         precision: Precision = Precision.FP32,
         batch_size: int = 32,
+        *,
+        backend: Backend = Backend.TORCH,
     ) -> Ensemble:
         """An ensemble of networks in memory, for making a bundle of them.
 
@@ -83,20 +93,21 @@ class Ensemble:
         networks : sequence of Module
             The members, filled with weights; taken over and fused.
         facts : NetworkFacts
-        device, precision, batch_size
+        device, precision, batch_size, backend
             As for a bundle.
         """
         ensemble = cls.__new__(cls)
         runner = Runner(device, precision, batch_size * facts.input_px**2, bears_bf16=False)
-        members = [
+        ready = (
             fused(network.eval()).to(runner.device).to(memory_format=torch.channels_last)
             for network in networks
-        ]
+        )
+        members = [_answering(network, facts.input_px, runner.dtype, backend) for network in ready]
         ensemble._fill(facts, runner, members, None)
         return ensemble
 
     def _fill(
-        self, facts: NetworkFacts, runner: Runner, members: list[nn.Module], ood: OodReference | None
+        self, facts: NetworkFacts, runner: Runner, members: Sequence[Answer], ood: OodReference | None
     ) -> None:
         self.facts, self.device = facts, runner.device
         self._runner, self._members, self._ood = runner, members, ood
@@ -114,8 +125,13 @@ class Ensemble:
         """Crops that keep every core busy; fewer at once take longer each."""
         return max(1, self._runner.full_px // self.facts.input_px**2)
 
-    def run(self, crops: NDArray[np.uint8], stain: StainColours | None = None) -> RawOutputs:
-        """What every member says of RGB crops.
+    def run(
+        self,
+        crops: NDArray[np.uint8],
+        stain: StainColours | None = None,
+        settling: Settling | None = None,
+    ) -> RawOutputs:
+        """What the members say of RGB crops.
 
         Parameters
         ----------
@@ -124,12 +140,27 @@ class Ensemble:
         stain : StainColours, optional
             Colours of the slide the crops are from: they are shown in the colours of the training cells then.
             Without them, or if the bundle does not say what its colours are, they are shown as they are.
+        settling : Settling, optional
+            When further members need not be asked of a cell; by default all are.
         """
+        if settling is not None:
+            return self._in_turn(crops, stain, settling)
         members, features = self.outputs(crops, stain)
         distance = np.full(len(crops), np.nan, np.float32)
         if self._ood is not None:
             distance = self._ood.distance(features)
         return RawOutputs(members.astype(np.float16), distance)
+
+    def _in_turn(
+        self, crops: NDArray[np.uint8], stain: StainColours | None, settling: Settling
+    ) -> RawOutputs:
+        def ask(member: int, cells: NDArray[np.intp]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+            (said,), (features,) = self._outputs(crops[cells], stain, self._members[member : member + 1])
+            if self._ood is None:
+                return said, np.full(len(cells), np.nan, np.float32)
+            return said, self._ood.member_distance(member, features)
+
+        return ask_in_turn(ask, len(self._members), len(crops), settling)
 
     def features(self, crops: NDArray[np.uint8], stain: StainColours | None = None) -> NDArray[np.float32]:
         """What each member makes of crops before its last layer, shape (m, n, d)."""
@@ -139,7 +170,12 @@ class Ensemble:
         self, crops: NDArray[np.uint8], stain: StainColours | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Each member's probabilities (m, n, k) before any calibration, and its features (m, n, d)."""
-        parts = self._runner.run(crops, partial(self._batch, stain))
+        return self._outputs(crops, stain, self._members)
+
+    def _outputs(
+        self, crops: NDArray[np.uint8], stain: StainColours | None, members: Sequence[Answer]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        parts = self._runner.run(crops, partial(self._batch, stain, members))
         probabilities, features = (np.concatenate(each, axis=1) for each in zip(*parts, strict=True))
         return probabilities, features
 
@@ -149,11 +185,11 @@ class Ensemble:
         return self._views(images, stain)
 
     def _batch(
-        self, stain: StainColours | None, crops: torch.Tensor
+        self, stain: StainColours | None, members: Sequence[Answer], crops: torch.Tensor
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         views = self._views(crops, stain)
         with self._runner.autocast():
-            outputs = [features_and_logits(member, views) for member in self._members]
+            outputs = [member(views) for member in members]
         features, logits = (
             torch.stack(each).float().view(len(each), len(self.facts.views), len(crops), each[0].shape[1])
             for each in zip(*outputs, strict=True)
@@ -198,6 +234,12 @@ class Ensemble:
                 f"probabilities by {gap:.3f} (at most {_SELF_TEST_TOLERANCE} is allowed); "
                 "try another device or another build of torch."
             )
+
+
+def _answering(network: nn.Module, side_px: int, dtype: torch.dtype, backend: Backend) -> Answer:
+    if backend is Backend.OPENVINO:
+        return OpenVinoNetwork(network, features_and_logits, side_px, dtype)
+    return partial(features_and_logits, network)
 
 
 def _view(images: torch.Tensor, magnification: float, number: int) -> torch.Tensor:

@@ -50,12 +50,16 @@ class OodReference:
 
     def distance(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Distance (n,) of cells with features (m, n, d), in standard deviations a feature."""
-        total = np.zeros(features.shape[1])
-        for member, whitening, centres in zip(features, self.whitening, self.centres, strict=True):
-            white = member @ whitening
-            gaps = (white**2).sum(1)[:, None] + (centres**2).sum(1) - 2 * white @ centres.T
-            total += np.sqrt(np.maximum(gaps.min(axis=1), 0) / white.shape[1])
-        return (total / len(features)).astype(np.float32)
+        members = np.stack([self.member_distance(i, member) for i, member in enumerate(features)])
+        distance: NDArray[np.float32] = members.mean(axis=0, dtype=np.float64).astype(np.float32)
+        return distance
+
+    def member_distance(self, member: int, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The same (n,) by one member alone, from its features (n, d)."""
+        centres, white = self.centres[member], features @ self.whitening[member]
+        gaps = (white**2).sum(1)[:, None] + (centres**2).sum(1) - 2 * white @ centres.T
+        distance: NDArray[np.float32] = np.sqrt(np.maximum(gaps.min(axis=1), 0) / white.shape[1])
+        return distance
 
     def to_bytes(self) -> bytes:
         """As a file of a bundle: safetensors."""

@@ -33,6 +33,13 @@ def evaluate(
     match_stain: Annotated[
         bool, typer.Option(help="Show images to the model in the colours it was trained on.")
     ] = True,
+    cascade: Annotated[
+        bool,
+        typer.Option(
+            "--cascade",
+            help="Ask further members of the model only of images that the first leave open.",
+        ),
+    ] = False,
     skip_unknown: Annotated[
         bool, typer.Option(help="Leave out images of classes the model has no class for.")
     ] = False,
@@ -58,6 +65,7 @@ def evaluate(
         ood=ood,
         device=device,
         match_stain=match_stain,
+        cascade=cascade,
         skip_unknown=skip_unknown,
     )
     if report is not None:

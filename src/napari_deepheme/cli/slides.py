@@ -12,7 +12,7 @@ from napari_deepheme.analysis.options import AnalysisOptions, RunOptions
 from napari_deepheme.classify.bundle import DEFAULT_BUNDLE
 from napari_deepheme.cli.printing import print_facts, print_json
 from napari_deepheme.errors import OptionError
-from napari_deepheme.models.device import Device, Precision
+from napari_deepheme.models.device import Backend, Device, Precision
 from napari_deepheme.stats.assessment import AssessmentOptions
 
 DEFAULTS, RUN, ASSESSMENT = AnalysisOptions(), RunOptions(), AssessmentOptions()
@@ -91,12 +91,22 @@ def classify(
     match_stain: Annotated[
         bool, typer.Option(help="Show cells to the model in the colours of its training cells.")
     ] = DEFAULTS.match_stain,
+    cascade: Annotated[
+        bool,
+        typer.Option(
+            "--cascade", help="Ask further members of the model only of cells that the first leave open."
+        ),
+    ] = DEFAULTS.cascade,
     match_prior: MatchPrior = ASSESSMENT.match_prior,
     device: Annotated[Device, typer.Option(help="Where the networks run.")] = RUN.device,
     precision: Annotated[
         Precision,
         typer.Option(help="Precision of the networks' arithmetic: fp32 is exact, bf16 and fp16 are faster."),
     ] = RUN.precision,
+    backend: Annotated[
+        Backend,
+        typer.Option(help="What computes the model on the CPU: openvino needs the extra of its name."),
+    ] = RUN.backend,
     fresh: Annotated[
         bool,
         typer.Option(
@@ -144,13 +154,14 @@ def classify(
         detector=detector,
         until=stop_rule(until, target_cells) if until else None,
         match_stain=match_stain,
+        cascade=cascade,
         assessment=AssessmentOptions(detection_threshold, match_prior=match_prior),
     )
     plan = Plan(
         out=out,
         model=model,
         options=options,
-        run=RunOptions(device, precision, batch_size_within(limit)),
+        run=RunOptions(device, precision, batch_size_within(limit), backend),
         formats=tuple(wanted),
         mpp=mpp,
         store=store,

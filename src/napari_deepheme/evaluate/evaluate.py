@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from napari_deepheme.cells import RawOutputs
 from napari_deepheme.classify.bundle import DEFAULT_BUNDLE, Bundle, BundleSpec, load_bundle
+from napari_deepheme.classify.cascade import passes
 from napari_deepheme.datasets.folders import LabelledImage, check_mpp, image_files, labelled_images
 from napari_deepheme.datasets.labels import listed, shared_classes
 from napari_deepheme.errors import OptionError, TableError
@@ -50,6 +52,9 @@ class EvaluateOptions:
     device : Device
     match_stain : bool
         Whether the images of a folder, as those of one slide, take the colours the model was trained on.
+    cascade : bool
+        Whether members are asked one after another, of a cell no more once its call is settled; there are no
+        figures of single members then.
     skip_unknown : bool
         Whether images of classes the model has no class for are left out, rather than an error.
     replicates : int
@@ -65,6 +70,7 @@ class EvaluateOptions:
     ood: Path | None = None
     device: Device = Device.AUTO
     match_stain: bool = True
+    cascade: bool = False
     skip_unknown: bool = False
     replicates: int = 1000
 
@@ -76,6 +82,8 @@ class EvaluateOptions:
             raise OptionError("--predictions and --truth belong together; give both.")
         if self.dataset is None and self.ood is not None:
             raise OptionError("--ood needs a DATASET and a model to run on its images.")
+        if self.dataset is None and self.cascade:
+            raise OptionError("--cascade needs a DATASET and a model to run on its images.")
         if self.dataset is not None and self.mpp is None:
             raise OptionError("--mpp, the µm per pixel of the images, is not known; give it (0.25 at 40×).")
         if self.replicates < 2:
@@ -134,6 +142,7 @@ def read_predictions(predictions: Path, truth: Path) -> LabelledPredictions:
 def _evaluate_folder(options: EvaluateOptions, bundle: Bundle) -> Job[Evaluation]:
     folder, mpp, spec = options.dataset or Path(), options.mpp or np.nan, bundle.spec
     check_mpp(mpp)
+    settling = spec.settling() if options.cascade else None
     images, skipped = _known(labelled_images(folder, spec.taxonomy), spec.taxonomy, options)
     classes = shared_classes([image.label for image in images], spec.taxonomy, str(folder))
     # all that is given is looked at before the model runs, which can take hours
@@ -145,26 +154,33 @@ def _evaluate_folder(options: EvaluateOptions, bundle: Bundle) -> Job[Evaluation
 
     ensemble = Ensemble(bundle, options.device)
     paths = [image.path for image in images]
-    found = yield from predict_images(paths, mpp, ensemble, spec, match_stain=options.match_stain)
+    predict = partial(
+        predict_images,
+        mpp=mpp,
+        ensemble=ensemble,
+        spec=spec,
+        match_stain=options.match_stain,
+        settling=settling,
+    )
+    found = yield from predict(paths)
     kept = np.array(found.kept)
     data = LabelledPredictions(
         names=tuple(names[i] for i in kept),
         taxonomy=classes.taxonomy,
         truth=classes.truth(images[i].label for i in kept),
         mean=classes.join(calibrated(found.raw, spec.calibration).astype(np.float64)),
-        members=classes.join(found.raw.members.astype(np.float64)),
+        # of the cells that one alone settled nothing is known of the others
+        members=classes.join(found.raw.members[: 0 if options.cascade else None].astype(np.float64)),
     )
     foreign = None
     if foreign_files is not None:
-        others = yield from predict_images(
-            foreign_files, mpp, ensemble, spec, match_stain=options.match_stain
-        )
+        others = yield from predict(foreign_files)
         foreign = _foreign(found.raw, others.raw, spec.calibration)
     yield Progress("Measuring")
     evaluation = evaluate_predictions(
         data,
         folder.name,
-        f"{spec.name} {spec.version}",
+        f"{spec.name} {spec.version}{_asked(found.raw) if options.cascade else ''}",
         threshold=(spec.conformal.threshold, spec.conformal.coverage),
         raters=None if raters is None else Raters(raters.names, raters.labels[:, kept]),
         replicates=options.replicates,
@@ -172,6 +188,10 @@ def _evaluate_folder(options: EvaluateOptions, bundle: Bundle) -> Job[Evaluation
     return replace(
         evaluation, foreign=foreign, warnings=(*skipped, *_warnings(found, len(images), options, spec))
     )
+
+
+def _asked(raw: RawOutputs) -> str:
+    return f", a cascade: {passes(raw):.0%} of its members' answers"
 
 
 def _known(
@@ -232,7 +252,7 @@ def _rater_labels(where: str, labels: list[str], taxonomy: Taxonomy) -> list[int
 
 def _foreign(known: RawOutputs, foreign: RawOutputs, model: ModelCalibration) -> ForeignScores:
     one, other = assess(known, model), assess(foreign, model)
-    several = len(known.members) > 1
+    several = len(known.members) > 1 and passes(known) == passes(foreign) == 1
     far = known.distance.astype(np.float64), foreign.distance.astype(np.float64)
     sure = (1 - each.confidence.astype(np.float64) for each in (one, other))
     return ForeignScores(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from napari_deepheme.cells import RawOutputs
 from napari_deepheme.classify.bundle import BundleSpec
+from napari_deepheme.classify.cascade import Settling
 from napari_deepheme.classify.stain import stain_colours
 from napari_deepheme.datasets.folders import check_mpp, crop_or_fault
 from napari_deepheme.errors import SlideError
@@ -39,9 +40,15 @@ class PredictedImages:
 
 
 def predict_images(
-    paths: list[Path], mpp: float, ensemble: Ensemble, spec: BundleSpec, *, match_stain: bool
+    paths: list[Path],
+    mpp: float,
+    ensemble: Ensemble,
+    spec: BundleSpec,
+    *,
+    match_stain: bool,
+    settling: Settling | None = None,
 ) -> Job[PredictedImages]:
-    """Classify images of single cells of one slide.
+    """Classify images of single cells of one slide; with ``settling`` as a cascade does.
 
     Raises
     ------
@@ -65,11 +72,11 @@ def predict_images(
                 kept.append(i)
                 batch.append(crop)
             if batch and (len(batch) == ensemble.batch_size or i == len(paths) - 1):
-                parts.append(ensemble.run(np.stack(batch), stain))
+                parts.append(ensemble.run(np.stack(batch), stain, settling))
                 batch.clear()
                 yield Progress("Classifying images", i + 1, len(paths))
     if batch:
-        parts.append(ensemble.run(np.stack(batch), stain))
+        parts.append(ensemble.run(np.stack(batch), stain, settling))
     if not parts:
         raise SlideError(f"None of {len(paths)} images can be read: {faults[0]}")
     return PredictedImages(RawOutputs.concatenate(parts), tuple(kept), tuple(faults), stain is not None)

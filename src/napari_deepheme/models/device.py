@@ -33,6 +33,13 @@ class Precision(StrEnum):
     FP16 = "fp16"
 
 
+class Backend(StrEnum):
+    """What computes the classifier's networks; the answers are the same but for rounding."""
+
+    TORCH = "torch"
+    OPENVINO = "openvino"
+
+
 def cores() -> int:
     """How many threads work at once: what ``OMP_NUM_THREADS`` grants, as torch takes it, else every core."""
     granted = os.environ.get("OMP_NUM_THREADS", "")

@@ -185,6 +185,7 @@ def _tables(analysis: Analysis) -> dict[str, dict[str, str]]:
             f" ({'crowded' if facts.calibration.crowded else 'film'})",
             **_assessment(options.assessment),
             "stain matched": "yes" if facts.calibration.stain is not None else "no",
+            "cascade": "yes" if options.cascade else "no",
         },
         "Versions": {name: version(name) for name in ("napari-deepheme", "torch", "numpy")},
     }

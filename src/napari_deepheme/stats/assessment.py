@@ -117,9 +117,10 @@ class Assessment:
     call, second : ndarray of intp, shape (n,)
         The most and the second most probable class.
     entropy, mutual_information : ndarray of float64, shape (n,)
-        Of these probabilities, nats; 0 ≤ mutual information ≤ entropy ≤ log k.
+        Of these probabilities, nats; 0 ≤ mutual information ≤ entropy ≤ log k. The former is NaN where of
+        several members one alone was asked, for nothing is known of how they differ.
     votes : ndarray of intp, shape (n, m)
-        The class that each member calls, at the same temperature and prior.
+        The class that each member calls, at the same temperature and prior; -1 where one was not asked.
     trained_entropy : ndarray of float64, shape (n,)
         Entropy under the training prior, which is what the review threshold was fitted for, nats.
     conformal : ndarray of bool, shape (n, k)
@@ -148,8 +149,9 @@ class Assessment:
 
     @property
     def agreement(self) -> NDArray[np.float64]:
-        """Share of the members that vote for the call, (n,)."""
-        share: NDArray[np.float64] = (self.votes == self.call[:, None]).mean(axis=1)
+        """Share of the members asked that vote for the call, (n,)."""
+        votes = (self.votes == self.call[:, None]).sum(axis=1)
+        share: NDArray[np.float64] = votes / np.maximum((self.votes >= 0).sum(axis=1), 1)
         return share
 
     @property
@@ -224,6 +226,9 @@ def _assess(
 ) -> Assessment:
     members, trained, probabilities = _probabilities(raw, model, prior)
     joint = member_joint(members, probabilities)
+    asked = ~np.isnan(members[:, :, 0])
+    information = mutual_information(joint)
+    information[(asked.sum(axis=0) == 1) & (len(asked) > 1)] = np.nan
     call = probabilities.argmax(axis=1)
     others = probabilities.copy()
     others[np.arange(len(call)), call] = -1.0
@@ -233,8 +238,8 @@ def _assess(
         call=call,
         second=others.argmax(axis=1),
         entropy=entropy(probabilities),
-        mutual_information=mutual_information(joint),
-        votes=joint.argmax(axis=2).T,
+        mutual_information=information,
+        votes=np.where(asked, joint.argmax(axis=2), -1).T,
         trained_entropy=trained_entropy,
         conformal=_conformal(trained, model.conformal_threshold),
         review=_review(raw.distance, trained, trained_entropy, call, model, options),

@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_deepheme.stats.uncertainty import members_mean
+
 Probabilities = NDArray[np.floating]
 Labels = NDArray[np.integer]
 
@@ -22,7 +24,7 @@ def pool(members: Probabilities, temperature: float | NDArray[np.floating]) -> N
     Parameters
     ----------
     members : ndarray, shape (m, n, k)
-        Each member's probabilities.
+        Each member's probabilities; NaN where one was not asked of a cell.
     temperature : float or ndarray of shape (n,)
         Above 1 softens, below 1 sharpens; one for all cells, or of each its own.
 
@@ -32,7 +34,7 @@ def pool(members: Probabilities, temperature: float | NDArray[np.floating]) -> N
     """
     from scipy.special import softmax  # noqa: PLC0415
 
-    logits = np.log(np.clip(members.astype(np.float64).mean(axis=0), SMALLEST, None))
+    logits = np.log(np.clip(members_mean(members), SMALLEST, None))
     softened = softmax(logits / np.asarray(temperature)[..., None], axis=1)
     pooled: NDArray[np.float32] = softened.astype(np.float32)
     return pooled

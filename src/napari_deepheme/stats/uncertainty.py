@@ -20,6 +20,15 @@ def entropy(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
     return result
 
 
+def members_mean(members: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Mean (n, k) of members (m, n, k): of those that were asked of each cell, for the others hold NaN."""
+    asked = ~np.isnan(members[:, :, :1])
+    total = np.where(asked, members, 0).sum(axis=0, dtype=np.float64)
+    with np.errstate(invalid="ignore"):  # a cell that no member was asked of stays NaN
+        mean: NDArray[np.float64] = total / asked.sum(axis=0)
+    return mean
+
+
 def member_joint(members: NDArray[np.floating], probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
     """Joint probability of member and class once the ensemble's probabilities were calibrated.
 
@@ -30,17 +39,20 @@ def member_joint(members: NDArray[np.floating], probabilities: NDArray[np.floati
     Parameters
     ----------
     members : ndarray, shape (m, n, k)
-        Members' probabilities as the networks gave them; their mean must be above zero.
+        Members' probabilities as the networks gave them, NaN where one was not asked; their mean must be
+        above zero.
     probabilities : ndarray, shape (n, k)
         The ensemble's, calibrated.
 
     Returns
     -------
     ndarray of float64, shape (m, n, k)
-        Sums to ``probabilities`` over the members, to one over members and classes.
+        Sums to ``probabilities`` over the members, to one over members and classes; zero where a member was
+        not asked.
     """
-    factors = probabilities / members.mean(axis=0, dtype=np.float64)
-    joint: NDArray[np.float64] = members * (factors / len(members))
+    asked = ~np.isnan(members[:, :, :1])
+    shares = np.where(asked, members, 0) / np.maximum(asked.sum(axis=0), 1)
+    joint: NDArray[np.float64] = shares * (probabilities / members_mean(members))
     return joint
 
 

@@ -52,6 +52,7 @@ def encoded_options(options: AnalysisOptions) -> Values:
         "until": None if options.until is None else asdict(options.until),
         "detector": options.detector,
         "match_stain": options.match_stain,
+        "cascade": options.cascade,
         "assessment": json.loads(_json(AssessmentOptions, options.assessment)),
     }
     values: Values = {"options": json.dumps(chosen), "asked_regions": _regions_json(options.regions)}
@@ -107,6 +108,7 @@ def decoded(values: Values, fields: tuple[Field, ...], chosen: tuple[Region, ...
             detector=options["detector"],
             cells=_cells(given) if isinstance(given, bytes) else None,
             match_stain=options["match_stain"],
+            cascade=options.get("cascade", False),  # not in older files
             assessment=TypeAdapter(AssessmentOptions).validate_python(options["assessment"]),
         ),
         calibration=_read(SlideCalibration, values["calibration"]),

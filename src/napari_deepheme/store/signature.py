@@ -26,17 +26,20 @@ def signature_of(slide: Slide, bundle: Bundle, options: AnalysisOptions) -> dict
 
     Raises
     ------
-    BundleError, SlideError
-        The detector's bundle or the slide cannot be read.
+    BundleError, OptionError, SlideError
+        The detector's bundle or the slide cannot be read, or the model has no cascade.
     """
     mpp = slide.info.mpp
+    # a cascade that is not asked for changes nothing
+    described = bundle.spec.model_dump_json(exclude={"cascade"})
     return {
         "slide": fingerprint(slide.info),
         "µm/px": "unknown" if mpp is None else f"{mpp[0]!r} × {mpp[1]!r}",
-        "model": f"{bundle.spec.name} {bundle.spec.version} {_digest(bundle.spec.model_dump_json())}",
+        "model": f"{bundle.spec.name} {bundle.spec.version} {_digest(described)}",
         "detector": _detector(options),
         "parts of the slide": _parts(options),
         "stain matching": str(options.match_stain),
+        **({"cascade": f"from {bundle.spec.settling().threshold:g}"} if options.cascade else {}),
     }
 
 

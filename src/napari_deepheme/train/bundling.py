@@ -14,7 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 
-from napari_deepheme.classify.bundle import Bundle, BundleSpec, NetworkFacts, OutOfDistribution, load_bundle
+from napari_deepheme.classify.bundle import (
+    Bundle,
+    BundleSpec,
+    Cascade,
+    NetworkFacts,
+    OutOfDistribution,
+    load_bundle,
+)
 from napari_deepheme.classify.ensemble import Ensemble
 from napari_deepheme.classify.making import (
     WITHIN,
@@ -37,6 +44,7 @@ from napari_deepheme.stats.calibration_set import CalibrationSet
 from napari_deepheme.stats.evaluation import Evaluation, LabelledPredictions
 from napari_deepheme.stats.scoring import evaluate_predictions
 from napari_deepheme.taxonomy import Taxonomy
+from napari_deepheme.train.cascading import choose_cascade
 from napari_deepheme.train.patches import Patches
 from napari_deepheme.train.recipe import Recipe
 from napari_deepheme.train.shares import expecting, slide_prior, training_prior
@@ -151,6 +159,7 @@ class _Measured:
     reference: OodReference
     ood: OutOfDistribution
     cells: HashedFile
+    cascade: Cascade | None
     files: dict[str, bytes]
 
 
@@ -190,6 +199,7 @@ def _described(made: _Made, recipe: Recipe, taxonomy: Taxonomy, provenance: Prov
         conformal=calibration.conformal,
         ood=made.measured.ood,
         calibration_cells=made.measured.cells,
+        cascade=made.measured.cascade,
         training=Training(
             data=provenance.data,
             licence=provenance.licence,
@@ -215,7 +225,9 @@ def _measured(ensemble: Ensemble, parts: Parts, taxonomy: Taxonomy, recipe: Reci
     probabilities = pooled(members, distance, calibration.temperature, ood.threshold)
     content, cells = cells_entry(CalibrationSet(probabilities, held.labels, distance))
     calls = members.mean(axis=0).argmax(axis=1)
-    return _Measured(calls, calibration, reference, ood, cells, files | content)
+    distances = np.stack([reference.member_distance(i, member) for i, member in enumerate(features)])
+    cascade = choose_cascade(members, distances, ood.threshold)
+    return _Measured(calls, calibration, reference, ood, cells, cascade, files | content)
 
 
 def _metrics(evaluation: Evaluation) -> dict[str, float]:

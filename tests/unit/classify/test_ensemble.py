@@ -54,10 +54,10 @@ def test_a_batch_too_large_for_the_memory_is_halved(toy_bundle, crops, monkeypat
     ensemble = Ensemble(toy_bundle, Device.CPU, batch_size=4)
     run = ensemble._batch
 
-    def tight(stain: StainColours | None, batch: torch.Tensor) -> object:
+    def tight(stain: StainColours | None, members: object, batch: torch.Tensor) -> object:
         if len(batch) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return run(stain, batch)
+        return run(stain, members, batch)
 
     monkeypatch.setattr(ensemble, "_batch", tight)
     assert len(ensemble.run(crops)) == 5

@@ -188,6 +188,29 @@ def test_foreign_images_and_experts_go_with_a_folder_too(labelled, toy_bundle_fo
     assert found.raters.each["Ann"].n == 2
 
 
+def test_a_cascade_is_judged_without_its_members_and_says_what_it_asked(
+    labelled, toy_bundle_folder, tmp_path
+):
+    settling = tmp_path / "settling"
+    shutil.copytree(toy_bundle_folder, settling)
+    spec = json.loads((settling / "bundle.json").read_text())
+    spec["cascade"] = {"threshold": 0.01, "changed": 0.002}
+    (settling / "bundle.json").write_text(json.dumps(spec))
+    for i in range(4):
+        paint(tmp_path / "foreign" / f"{i}.png", seed=20 + i)
+    asked = {"dataset": labelled, "mpp": 0.25, "ood": tmp_path / "foreign", "cascade": True}
+    found = evaluated(model=str(settling), **asked)
+    assert found.n == 6
+    assert found.members == ()
+    assert found.model == "toy 1, a cascade: 50% of its members' answers"
+    assert np.isnan(found.foreign.mutual_information)
+    assert found.foreign.entropy >= 0
+    with pytest.raises(OptionError, match="no threshold of its own for a cascade"):
+        evaluated(model=str(toy_bundle_folder), **asked)
+    with pytest.raises(OptionError, match="--cascade needs a DATASET"):
+        evaluated(predictions=tmp_path / "p.csv", truth=tmp_path / "t.csv", cascade=True)
+
+
 def test_a_damaged_image_is_left_out_and_told_of(labelled, toy_bundle_folder, write):
     (labelled / "EBO" / "0001-1000" / "EBO_0.jpg").write_bytes(b"\xff\xd8\xff damaged")
     raters = write("r.csv", "image,Ann\nEBO_2.png,EBO\n")

@@ -133,3 +133,30 @@ def test_many_cells_are_assessed_as_few_are():
 def test_thresholds_out_of_range_are_refused(wrong):
     with pytest.raises(OptionError, match="threshold"):
         AssessmentOptions(**wrong)
+
+
+@given(
+    arrays(np.float32, (3, 6, 4), elements=st.floats(0, 1, width=32)),
+    st.floats(0.2, 5),
+    arrays(np.float64, 4, elements=st.floats(0.01, 1)),
+)
+def test_a_cell_is_judged_by_the_members_that_were_asked(outputs, temperature, prior):
+    outputs = (outputs + 1e-9) / (outputs + 1e-9).sum(axis=2, keepdims=True)
+    calibration = model(temperature=temperature, class_prior=(0.1, 0.2, 0.3, 0.4))
+    shifted = (prior / prior.sum()).tolist()
+    asked = outputs.copy()
+    asked[1:, :2] = np.nan
+    asked[2, 2:4] = np.nan
+    found = assess(raw(asked), calibration, shifted)
+    for members, cells in ((1, slice(2)), (2, slice(2, 4)), (3, slice(4, 6))):
+        alone = assess(raw(outputs[:members, cells]), calibration, shifted)
+        part = found.take(cells)
+        np.testing.assert_allclose(part.probabilities, alone.probabilities, atol=1e-6)
+        np.testing.assert_allclose(part.trained_entropy, alone.trained_entropy)
+        np.testing.assert_array_equal(part.votes[:, :members], alone.votes)
+        assert (part.votes[:, members:] == -1).all()
+        np.testing.assert_allclose(part.agreement, alone.agreement)
+        if members > 1:
+            np.testing.assert_allclose(part.mutual_information, alone.mutual_information, atol=1e-9)
+    # how the members differ is not known of a cell that one alone was asked of
+    assert np.isnan(found.mutual_information[:2]).all()
