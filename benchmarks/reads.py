@@ -70,7 +70,7 @@ READERS = {"ours": ours, "OpenSlide": by_openslide, "fastslide": by_fastslide, "
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("slides", type=Path, nargs="*", default=SLIDES)
-    parser.add_argument("--windows", type=int, default=300)
+    parser.add_argument("--windows", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     readers = dict(READERS)
@@ -78,18 +78,26 @@ def main() -> None:
         del readers["fastslide"]
         print("fastslide is not installed and left out")
     for path in options.slides:
-        corners = windows_of(path, options.windows)
-        check_same(path, corners, readers)
+        kinds = windows_of(path, options.windows)
+        check_same(path, kinds["anywhere"], readers)
         for threads in (1, 2):
-            compare(path, corners, readers, threads, options.rounds)
+            ratios = {
+                kind: compare(path, corners, readers, threads, options.rounds)
+                for kind, corners in kinds.items()
+            }
+            write(path, threads, ratios)
 
 
-def windows_of(path: Path, number: int) -> list[tuple[int, int]]:
-    """Top left corners, anywhere."""
+def windows_of(path: Path, number: int) -> dict[str, list[tuple[int, int]]]:
+    """Top left corners: anywhere, so that tiles come up again, and side by side, so that none does."""
     rng = random.Random(0)
     with open_slide(path) as slide:
         height, width = slide.info.shape
-    return [(rng.randrange(height - SIDE), rng.randrange(width - SIDE)) for _ in range(number)]
+    grid = [(top, left) for top in range(0, height - SIDE, SIDE) for left in range(0, width - SIDE, SIDE)]
+    return {
+        "anywhere": [(rng.randrange(height - SIDE), rng.randrange(width - SIDE)) for _ in range(number)],
+        "each once": rng.sample(grid, len(grid)),
+    }
 
 
 def check_same(path: Path, corners: list[tuple[int, int]], readers: dict[str, Callable[..., object]]) -> None:
@@ -109,25 +117,31 @@ def compare(
     readers: dict[str, Callable[..., object]],
     threads: int,
     rounds: int,
-) -> None:
-    """Print the rates, and write the row of the ratio to OpenSlide."""
+) -> dict[str, float]:
+    """How many times the rate of each of the other readers ours is."""
     rng, names = random.Random(0), list(readers)
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(rounds):
         for name in rng.sample(names, len(names)):
             seconds[name].append(timed(path, corners, name, threads))
-    against = {
+    rates = {name: f"{len(corners) / median(taken):.0f}/s" for name, taken in seconds.items()}
+    print(path.name, f"{len(corners)} windows, {threads} threads", rates, flush=True)
+    return {
         name: median(other / own for own, other in zip(seconds["ours"], seconds[name], strict=True))
         for name in names
+        if name != "ours"
     }
-    for name in names:
-        rate = len(corners) / median(seconds[name])
-        print(f"{path.name}, {threads} threads: {name:9} {rate:6.0f} windows/s, ours {against[name]:.2f} ×")
-    del against["ours"]
-    ratio = against.pop("OpenSlide")
-    others = ", ".join(f"{name}'s {value:.2f}" for name, value in against.items())
-    what = f"reads of 512² px, `{path.name}`, {threads} thread{'s' * (threads > 1)}: rate to OpenSlide's"
-    write_rows({what: f"{ratio:.2f} (bar {BAR}); to {others}"})
+
+
+def write(path: Path, threads: int, ratios: dict[str, dict[str, float]]) -> None:
+    """A row of the table."""
+    shares = {
+        name: " and ".join(f"{each[name]:.2f}" for each in ratios.values()) for name in ratios["anywhere"]
+    }
+    first = shares.pop("OpenSlide")
+    others = ", ".join(f"{name}'s {value}" for name, value in shares.items())
+    what = f"reads of 512² px, {' and '.join(ratios)}, `{path.name}`, threads: {threads}"
+    write_rows({what: f"{first} times OpenSlide's (bar {BAR}), {others}"})
 
 
 def timed(path: Path, corners: list[tuple[int, int]], name: str, threads: int) -> float:
