@@ -15,7 +15,7 @@ from napari_deepheme.detect.choose import STAIN
 from napari_deepheme.errors import SlideError, UnreachableError
 from napari_deepheme.slide import remote
 from napari_deepheme.slide.fingerprint import fingerprint
-from napari_deepheme.slide.location import RemotePath, slide_path
+from napari_deepheme.slide.location import RemotePath, slide_path, whole
 from napari_deepheme.slide.metadata import SlideInfo
 from napari_deepheme.slide.remote import RemoteFile
 from napari_deepheme.store import AnalysisFile
@@ -129,6 +129,8 @@ def test_urls_are_told_from_paths_and_stored_without_their_keys():
         "slide.1.svs",
         "slide.1",
     )
+    assert repr(place) == "RemotePath('https://host.org/a%20b/slide.1.svs')"
+    assert whole(place) == "https://me:pass@host.org/a%20b/slide.1.svs?sig=1"
     assert slide_path("C:/a.svs").name == "a.svs"
     info = SlideInfo(place, "", "", (1, 1), (), None, "missing", (), ())
     stored = TypeAdapter(SlideInfo).dump_json(info)
