@@ -61,7 +61,10 @@ class _Handler(BaseHTTPRequestHandler):
         start, end = 0, size
         if asked and self.server.ranges:
             first, last = asked.removeprefix("bytes=").split("-")
-            start, end = int(first), min(size, int(last) + 1)
+            if first:
+                start, end = int(first), min(size, int(last) + 1)
+            else:  # the last so many
+                start = max(0, size - int(last))
         is_part = (start, end) != (0, size)
         fault = self.server.faults.pop(0) if body and self.server.faults else ""
         if fault.isdigit():

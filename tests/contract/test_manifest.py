@@ -26,7 +26,7 @@ def test_the_manifest_is_seen_at_the_top():
 
 def test_the_reader_is_asked_for_all_it_can_read():
     patterns = MANIFEST.contributions.readers[0].filename_patterns
-    assert patterns == [f"*{suffix}" for suffix in SUFFIXES]
+    assert patterns == [*(f"*{suffix}" for suffix in SUFFIXES), "http*://*[?]*"]
 
 
 def test_commands_stand_in_menus_that_napari_shows():

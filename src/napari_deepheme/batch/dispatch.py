@@ -20,7 +20,7 @@ from napari_deepheme.batch.work import Outcome, Task, classify_task
 from napari_deepheme.errors import JobError, OptionError, UnreachableError
 from napari_deepheme.export.files import check_folder
 from napari_deepheme.jobs import Job
-from napari_deepheme.slide.location import SlidePath, slide_path
+from napari_deepheme.slide.location import SlidePath, shown, slide_path
 from napari_deepheme.store import SUFFIX
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class _Dispatch:
 
     def __init__(self, client: Client, slides: Sequence[str], plan: Plan, digest: str, retries: int) -> None:
         self._client, self._plan, self._digest, self._retries = client, plan, digest, retries
-        self.rows = [SlideRow(name) for name in slides]
+        self.rows = [SlideRow(shown(name)) for name in slides]
         self._paths = [_absolute(slide_path(name)) for name in slides]
         self._name = uuid.uuid4().hex[:12]
         self._topic = f"napari-deepheme-{self._name}"

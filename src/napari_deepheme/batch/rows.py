@@ -31,7 +31,7 @@ class SlideRow:
     Attributes
     ----------
     slide : str
-        As it was named.
+        As it was named, but for the keys in a URL.
     status : Status
     message : str
         What is being done, or why it failed; a sentence.

@@ -13,7 +13,7 @@ from napari_deepheme.batch.slide_run import Finished, classify_slide
 from napari_deepheme.errors import DeepHemeError
 from napari_deepheme.export.files import check_folder
 from napari_deepheme.jobs import Job, Progress
-from napari_deepheme.slide.location import slide_path
+from napari_deepheme.slide.location import shown, slide_path
 
 
 def classify_in_turn(engine: Engine, slides: Sequence[str], plan: Plan) -> Job[list[SlideRow]]:
@@ -37,7 +37,7 @@ def classify_in_turn(engine: Engine, slides: Sequence[str], plan: Plan) -> Job[l
     check_folder(plan.out)
     rows: list[SlideRow] = []
     for name in slides:
-        row, start = SlideRow(name, Status.RUNNING, tries=1), time.perf_counter()
+        row, start = SlideRow(shown(name), Status.RUNNING, tries=1), time.perf_counter()
         yield batch_progress(row, len(rows), len(slides))
         finished: Finished | None = None
         job = classify_slide(engine, plan, slide_path(name))

@@ -24,7 +24,7 @@ from napari_deepheme.errors import DeepHemeError, OptionError
 from napari_deepheme.export.files import check_folder
 from napari_deepheme.export.formats import Format
 from napari_deepheme.jobs import Job, drain
-from napari_deepheme.slide.location import slide_path
+from napari_deepheme.slide.location import shown, slide_path
 
 
 def formats_named(formats: str) -> list[Format]:
@@ -85,12 +85,12 @@ def _on_cluster(
 
 def _alone(engine: Engine, name: str, plan: Plan, *, show: bool) -> SlideRow:
     """One slide, behind a bar of its own."""
-    row = SlideRow(name, tries=1)
+    row = SlideRow(shown(name), tries=1)
     try:
         finished = with_bar(classify_slide(engine, plan, slide_path(name)))
     except DeepHemeError as err:
         print_error(err)
-        return SlideRow(name, Status.FAILED, str(err), tries=1)
+        return SlideRow(shown(name), Status.FAILED, str(err), tries=1)
     _say(finished, show=show)
     return ended(row, finished)
 

@@ -55,7 +55,7 @@ def classify(
     slides: Annotated[
         list[str],
         typer.Argument(
-            help="Slide files or images of fields of view; TIFF slides elsewhere by https://, s3:// or gs://."
+            help="Slide files or images of fields of view; TIFF and OME-Zarr elsewhere by https://, s3:// or gs://."
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the results; made if it is not there.")],

@@ -8,17 +8,21 @@ from pathlib import Path
 
 from napari_deepheme.errors import SlideError
 from napari_deepheme.slide.file import open_bytes
-from napari_deepheme.slide.location import RemotePath
+from napari_deepheme.slide.location import RemotePath, SlidePath
 from napari_deepheme.slide.metadata import SlideInfo
+from napari_deepheme.slide.planes import BlockCache
+from napari_deepheme.slide.zarr_source import ZARR, open_zarr
 
 _END = 2**20
+_MIDDLE = 2048
 
 
 def fingerprint(info: SlideInfo) -> str:
     """Size, hash of the first and the last MiB of the file, and dimensions; the name does not matter.
 
     Of a slide that is a folder, the names and sizes of its files stand for its size, and the first and the
-    last of them for its ends.
+    last of them for its ends. An OME-Zarr is known by the pixels in the middle of its smallest level, which
+    can be had from a server that lists nothing.
 
     Raises
     ------
@@ -26,6 +30,8 @@ def fingerprint(info: SlideInfo) -> str:
         The file cannot be read; :class:`UnreachableError` if its server fails.
     """
     try:
+        if info.format == ZARR:
+            return _zarr_fingerprint(info.path, info.shape)
         if isinstance(info.path, RemotePath):
             return _remote_fingerprint(info.path, info.shape)
         return _fingerprint(info.path, info.shape)
@@ -56,3 +62,12 @@ def _remote_fingerprint(path: RemotePath, shape: tuple[int, int]) -> str:
         digest.update(file.read(0, end))
         digest.update(file.read(file.size - end, end))
         return f"{file.size}-{digest.hexdigest()[:24]}-{shape[0]}x{shape[1]}"
+
+
+def _zarr_fingerprint(path: SlidePath, shape: tuple[int, int]) -> str:
+    """Of a folder and of its copy on a server the same."""
+    plane = open_zarr(path, BlockCache()).planes[-1]
+    starts = [max(0, (side - _MIDDLE) // 2) for side in plane.shape]
+    ends = [min(side, start + _MIDDLE) for side, start in zip(plane.shape, starts, strict=True)]
+    digest = sha256(plane.read(*starts, *ends).tobytes())
+    return f"zarr-{digest.hexdigest()[:24]}-{shape[0]}x{shape[1]}"

@@ -9,10 +9,12 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import PlainSerializer, PlainValidator
 
+from napari_deepheme.errors import SlideError
+
 SCHEMES = ("http", "https", "s3", "gs")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class RemotePath:
     """A slide on another machine.
 
@@ -30,6 +32,15 @@ class RemotePath:
     def __str__(self) -> str:
         parts = urlsplit(self.url)
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+    def __repr__(self) -> str:
+        """Without keys, too: libraries log what a function was called with."""
+        return f"RemotePath('{self}')"
+
+    def __truediv__(self, name: str) -> RemotePath:
+        """A file in it, if it is a folder; the query goes along."""
+        parts = urlsplit(self.url)
+        return RemotePath(parts._replace(path=f"{parts.path.rstrip('/')}/{name}").geturl())
 
     @property
     def name(self) -> str:
@@ -49,10 +60,34 @@ class RemotePath:
 
 
 def slide_path(place: str | Path | RemotePath) -> Path | RemotePath:
-    """A place as it was typed or stored: URLs of :data:`SCHEMES` are remote, all else is a path."""
+    """A place as it was typed or stored: URLs of :data:`SCHEMES` are remote, all else is a path.
+
+    Raises
+    ------
+    SlideError
+        It begins as a URL and is none.
+    """
     if isinstance(place, str) and "://" in place and place.partition("://")[0].lower() in SCHEMES:
-        return RemotePath(place)
+        return RemotePath(_checked(place))
     return Path(place) if isinstance(place, str) else place
+
+
+def _checked(url: str) -> str:
+    try:
+        host = urlsplit(url).hostname
+    except ValueError:
+        host = None
+    if not host:  # the link itself may hold a key
+        raise SlideError(
+            f"A link that begins with {url.partition('://')[0]}:// names no host or bucket; check the link."
+        )
+    return url
+
+
+def shown(place: str) -> str:
+    """A place as it was typed, without the keys to it."""
+    path = slide_path(place)
+    return str(path) if isinstance(path, RemotePath) else place
 
 
 def whole(place: Path | RemotePath) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -27,6 +28,8 @@ _FAULTS = {
     ),
 }
 """What the libraries raise when a request fails, besides OSError: they share no narrower kind."""
+_MISSING = {"NoSuchBucket", "NoSuchKey"}
+_URL = re.compile(r"(\w+://)(?:[^/\s?#@]*@)?([^/\s?#\"']*)[^\s\"']*")
 _PASSING = {408, 425, 429}
 """Statuses of HTTP below 500 after which another try may do."""
 _NO_RANGES = "its server gives no parts of files, and all of it would have to be fetched; download it first"
@@ -34,6 +37,10 @@ _NO_RANGES = "its server gives no parts of files, and all of it would have to be
 
 class RefusedError(Exception):
     """A server refuses, and would do so again; the message says what, and what to do."""
+
+
+class MissingError(RefusedError):
+    """A server has no such file."""
 
 
 class RangeStore:
@@ -85,8 +92,8 @@ class RangeStore:
                 self._check_ranges(size, seconds)
         return size
 
-    def fetch(self, start: int, end: int, seconds: float) -> bytes:
-        """The bytes from ``start`` up to ``end``; raises as :meth:`size`."""
+    def fetch(self, start: int, end: int | None, seconds: float) -> bytes:
+        """The bytes from ``start`` up to ``end``, or the last ``-start``; raises as :meth:`size`."""
         with self._translated():
             data: bytes = self._system.cat_file(self._path.url, start=start, end=end, timeout=seconds)
         return data
@@ -98,7 +105,11 @@ class RangeStore:
         if self._scheme in ("http", "https"):
             # what is compressed on its way has other ranges; proxies and .netrc are the system's
             options = {"headers": {"Accept-Encoding": "identity"}, "client_kwargs": {"trust_env": True}}
-        return fsspec.filesystem(self._scheme, **options)
+        kind = fsspec.get_filesystem_class(self._scheme)
+        if self._scheme == "gs":
+            # its heir asks by gRPC what kind a bucket is, and where it may not know that, before each range
+            kind = import_module("gcsfs.core").GCSFileSystem
+        return kind(**options)
 
     def _check_ranges(self, size: int, seconds: float) -> None:
         """See that the last bytes can be had alone: a server that ignores the request would send all."""
@@ -119,8 +130,9 @@ class RangeStore:
         except self._faults as err:
             cause = err.__cause__ if isinstance(err.__cause__, self._faults) else err
             status = _status(cause)
-            if status == 404 or (cause is err and isinstance(err, FileNotFoundError)):
-                raise RefusedError("there is no such file on the server; check the link") from err
+            missing = cause is err and isinstance(err, FileNotFoundError)
+            if missing or status == 404 or _code(cause) in _MISSING:
+                raise MissingError("there is no such file on the server; check the link") from err
             if isinstance(err, PermissionError) or status in (401, 403):
                 raise RefusedError(
                     "its server does not let you read it; check the link, and how you are known there "
@@ -137,11 +149,17 @@ def _status(err: BaseException) -> int | None:
     return int(said) if said.isdigit() else None
 
 
+def _code(err: BaseException) -> str:
+    """What an exception of botocore calls the fault."""
+    response = getattr(err, "response", None)
+    return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
+
+
 def _reason(err: BaseException, status: int | None) -> str:
-    """Why a request failed, in a few words."""
+    """Why a request failed, in a few words; of URLs the host alone, for a key may be part of the rest."""
     if status is not None:
         return f"status {status}"
     if isinstance(err, TimeoutError):
         return "no answer in time"
     lines = str(err).strip().splitlines()
-    return (lines[0] if lines else type(err).__name__)[:120]
+    return _URL.sub(r"\1\2", lines[0] if lines else type(err).__name__)[:120]

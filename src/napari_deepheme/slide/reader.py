@@ -226,7 +226,7 @@ def open_slide(path: str | SlidePath, *, mpp: float | None = None, icc: bool = F
     Parameters
     ----------
     path : str, Path or RemotePath
-        The file; a TIFF on another machine by its URL (``https://``, ``s3://``, ``gs://``).
+        The file; a TIFF or OME-Zarr on another machine by its URL (``https://``, ``s3://``, ``gs://``).
     mpp : float, optional
         µm per pixel of level 0; replaces what the file says.
     icc : bool

@@ -55,7 +55,7 @@ class RemoteFile:
         self._closed = False
         held = _HELD.get(path.url)
         if held is None:
-            held = _Held(self._repeated("its size", lambda: self._store.size(PATIENCE)))
+            held = _Held(repeated(path, "its size", lambda: self._store.size(PATIENCE)))
             _HELD[path.url] = held
         self._held, self.size = held, held.size
         renew_in_child(self)
@@ -100,7 +100,7 @@ class RemoteFile:
         """A range, from what is held or from the server."""
         data = self._held.get(start, end)
         if data is None:
-            data = self._repeated(f"bytes {start} to {end}", lambda: self._fetch(start, end))
+            data = repeated(self.path, f"bytes {start} to {end}", lambda: self._fetch(start, end))
             self._held.keep(start, data)
         return data
 
@@ -110,22 +110,31 @@ class RemoteFile:
             raise OSError(f"{len(data)} bytes came of {end - start}")
         return data
 
-    def _repeated(self, what: str, ask: Callable[[], T]) -> T:
-        """Ask until there is an answer, or no try is left."""
-        for pause in (*PAUSES, None):
-            try:
-                return ask()
-            except RefusedError as err:
-                raise SlideError(f"{self.path}: {err}.") from err
-            except OSError as err:
-                _log.info("%s: a request for %s failed: %r", self.path, what, err)
-                if pause is None:
-                    raise UnreachableError(
-                        f"{self.path}: its server failed {len(PAUSES) + 1} times to give {what} "
-                        f"({err}); see that it can be reached, then try again."
-                    ) from err
-            time.sleep(pause)
-        raise AssertionError  # the last try has returned or raised
+
+def repeated(path: SlidePath, what: str, ask: Callable[[], T]) -> T:
+    """Ask a server until there is an answer, or no try is left.
+
+    Raises
+    ------
+    SlideError
+        It refuses.
+    UnreachableError
+        It failed each time.
+    """
+    for pause in (*PAUSES, None):
+        try:
+            return ask()
+        except RefusedError as err:
+            raise SlideError(f"{path}: {err}.") from err
+        except OSError as err:
+            _log.info("%s: a request for %s failed: %r", path, what, err)
+            if pause is None:
+                raise UnreachableError(
+                    f"{path}: its server failed {len(PAUSES) + 1} times to give {what} "
+                    f"({err}); see that it can be reached, then try again."
+                ) from err
+        time.sleep(pause)
+    raise AssertionError  # the last try has returned or raised
 
 
 class _Held:

@@ -72,6 +72,8 @@ def _head(path: Path) -> bytes:
 
 
 def _open_remote(path: RemotePath, cache: BlockCache) -> Source:
+    if path.suffix.lower() == ".zarr":  # a folder has no content of its own to tell it by
+        return open_zarr(path, cache)
     file = open_bytes(path)
     try:
         if file.read(0, min(file.size, 4)) in TIFF_MAGIC:
@@ -82,5 +84,5 @@ def _open_remote(path: RemotePath, cache: BlockCache) -> Source:
     file.close()
     raise SlideError(
         f"{path}: this is no TIFF; expected of a slide elsewhere Aperio SVS, Hamamatsu NDPI, OME-TIFF or "
-        "another TIFF in one file; download it."
+        "another TIFF in one file, or an OME-Zarr whose name ends in .zarr; download it."
     )

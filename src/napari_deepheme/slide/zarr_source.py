@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_deepheme.errors import SlideError
+from napari_deepheme.slide.location import SlidePath
 from napari_deepheme.slide.planes import GREY, BlockCache, Pixels, Source, assemble, covering
 from napari_deepheme.slide.segments import FAULTS
 from napari_deepheme.slide.tiff_plane import COPY_AGAIN, short
@@ -16,10 +17,12 @@ from napari_deepheme.slide.zarr_metadata import Ome, channels_fault, spacing_of
 
 if TYPE_CHECKING:
     import zarr
+    from zarr.abc.store import Store
     from zarr.types import AnyArray
 
 _FAULTS = (*FAULTS, TypeError, AttributeError, AssertionError)
 """What zarr raises on damaged data: it promises no narrower kind."""
+ZARR = "OME-Zarr"
 _BLOCK = 512
 _MAX_IMAGES = 20
 _MAX_SIDE = 500_000
@@ -30,35 +33,30 @@ def is_zarr(folder: Path) -> bool:
     return any((folder / name).is_file() for name in ("zarr.json", ".zgroup"))
 
 
-def open_zarr(place: Path | str, cache: BlockCache) -> Source:
+def open_zarr(place: SlidePath, cache: BlockCache) -> Source:
     """Open an OME-Zarr.
 
     Parameters
     ----------
-    place : Path or str
-        Its folder, or a URL that fsspec knows.
+    place : Path or RemotePath
+        Its folder.
     cache : BlockCache
 
     Raises
     ------
     SlideError
-        zarr is not installed, or it is damaged or not an 8-bit RGB image.
+        zarr is not installed, or it is damaged or not an 8-bit RGB image; :class:`UnreachableError` if its
+        server fails.
     """
     try:
         import zarr  # noqa: PLC0415  an optional extra
-
-        from napari_deepheme.slide import zarr_store as store  # noqa: PLC0415
     except ImportError as err:
         raise SlideError(
             f"{place}: OME-Zarr is read by zarr, which is not installed; pip install 'napari-deepheme[zarr]'."
         ) from err
     try:
-        root = zarr.open_group(
-            store.Folder(place, read_only=True) if isinstance(place, Path) else place,
-            mode="r",
-            zarr_format=_format(place),
-            use_consolidated=False,
-        )
+        store, newer = _store(place)
+        root = zarr.open_group(store, mode="r", zarr_format=3 if newer else 2, use_consolidated=False)
         return _source(place, root, cache)
     except SlideError:
         raise
@@ -66,14 +64,22 @@ def open_zarr(place: Path | str, cache: BlockCache) -> Source:
         raise SlideError(f"{place}: not a readable OME-Zarr ({short(err)}); {COPY_AGAIN}") from err
 
 
-def _format(place: Path | str) -> Literal[2, 3] | None:
-    """Of a folder that holds both, the newer; zarr would warn of that."""
-    if not isinstance(place, Path):
-        return None
-    return 3 if (place / "zarr.json").is_file() else 2
+def _store(place: SlidePath) -> tuple[Store, bool]:
+    """The files of a zarr, and whether it is one of zarr 3; of a folder that holds both, zarr would warn."""
+    from napari_deepheme.slide.zarr_store import Folder  # noqa: PLC0415  an optional extra
+
+    if isinstance(place, Path):
+        return Folder(place, read_only=True), (place / "zarr.json").is_file()
+    from napari_deepheme.slide.zarr_remote import Elsewhere  # noqa: PLC0415  few slides lie elsewhere
+
+    store = Elsewhere(place)
+    for name in ("zarr.json", ".zgroup"):
+        if store.read(name) is not None:
+            return store, name == "zarr.json"
+    raise SlideError(f"{place}: there is no OME-Zarr on the server; check the link.")
 
 
-def _source(place: Path | str, root: zarr.Group, cache: BlockCache) -> Source:
+def _source(place: SlidePath, root: zarr.Group, cache: BlockCache) -> Source:
     pyramids = [_Pyramid(place, group, ome, cache) for group, ome in _images(place, root)]
     main = max(pyramids, key=lambda one: one.pixels)
     fault = main.fault()
@@ -88,7 +94,7 @@ def _source(place: Path | str, root: zarr.Group, cache: BlockCache) -> Source:
         if one is not main
     )
     return Source(
-        format="OME-Zarr",
+        format=ZARR,
         vendor="",
         planes=tuple(main.planes()),
         spacing=spacing_of(main.said),
@@ -97,7 +103,7 @@ def _source(place: Path | str, root: zarr.Group, cache: BlockCache) -> Source:
     )
 
 
-def _images(place: Path | str, root: zarr.Group) -> list[tuple[zarr.Group, Ome]]:
+def _images(place: SlidePath, root: zarr.Group) -> list[tuple[zarr.Group, Ome]]:
     """Groups that hold a pyramid: the folder's own, or those that bioformats2raw numbers."""
     import zarr  # noqa: PLC0415  an optional extra
 
@@ -132,7 +138,7 @@ def _array(group: zarr.Group, path: str) -> AnyArray:
 class _Pyramid:
     """One image of an OME-Zarr."""
 
-    def __init__(self, place: Path | str, group: zarr.Group, ome: Ome, cache: BlockCache) -> None:
+    def __init__(self, place: SlidePath, group: zarr.Group, ome: Ome, cache: BlockCache) -> None:
         self.said, self._place, self._cache, self._ome = ome.multiscales[0], place, cache, ome
         self._arrays = [_array(group, dataset.path) for dataset in self.said.datasets]
         self._names = [axis.name for axis in self.said.axes]
@@ -182,7 +188,7 @@ class ZarrPlane:
     """One level of an OME-Zarr."""
 
     def __init__(
-        self, place: Path | str, array: AnyArray, axes: list[str], name: str, cache: BlockCache
+        self, place: SlidePath, array: AnyArray, axes: list[str], name: str, cache: BlockCache
     ) -> None:
         from napari_deepheme.slide.zarr_store import bounded  # noqa: PLC0415  an optional extra
 

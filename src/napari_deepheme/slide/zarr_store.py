@@ -57,9 +57,13 @@ class Folder(LocalStore):
 def _check(path: Path, *, whole: bool) -> None:
     with open_regular(path) as file:
         size = file.seek(0, 2)
-    most = _MAX_JSON if path.name in _JSON else MAX_SEGMENT_BYTES
-    if whole and size > most:
-        raise OSError(f"{path.name} has {size} bytes, expected at most {most}")
+    if whole and size > most_bytes(path.name):
+        raise OSError(f"{path.name} has {size} bytes, expected at most {most_bytes(path.name)}")
+
+
+def most_bytes(key: str) -> int:
+    """Bytes that a file of a zarr may have to be read whole."""
+    return _MAX_JSON if key.rpartition("/")[2] in _JSON else MAX_SEGMENT_BYTES
 
 
 def bounded(array: AnyArray) -> AnyArray:

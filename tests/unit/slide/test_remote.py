@@ -4,6 +4,8 @@ import pickle
 
 import numpy as np
 import pytest
+from painted_slides import texture
+from painted_zarr import halves, write_zarr
 from range_server import serving
 
 from napari_deepheme import AnalysisOptions, drain, open_slide
@@ -13,7 +15,7 @@ from napari_deepheme.detect.choose import STAIN
 from napari_deepheme.errors import SlideError, UnreachableError
 from napari_deepheme.slide import remote
 from napari_deepheme.slide.fingerprint import fingerprint
-from napari_deepheme.slide.location import RemotePath, slide_path
+from napari_deepheme.slide.location import RemotePath, slide_path, whole
 from napari_deepheme.slide.metadata import SlideInfo
 from napari_deepheme.slide.remote import RemoteFile
 from napari_deepheme.store import AnalysisFile
@@ -104,6 +106,8 @@ def test_a_server_without_ranges_is_refused(server):
 def test_what_is_not_there_is_said_at_once(server, smear_path):
     with pytest.raises(SlideError, match=r"other.svs: there is no such file"):
         open_slide(server.url("other.svs"))
+    with pytest.raises(SlideError, match=r"other.zarr: there is no OME-Zarr on the server"):
+        open_slide(server.url("other.zarr"))
     (smear_path.parent / "field.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     with pytest.raises(SlideError, match="this is no TIFF"):
         open_slide(server.url("field.png"))
@@ -125,6 +129,8 @@ def test_urls_are_told_from_paths_and_stored_without_their_keys():
         "slide.1.svs",
         "slide.1",
     )
+    assert repr(place) == "RemotePath('https://host.org/a%20b/slide.1.svs')"
+    assert whole(place) == "https://me:pass@host.org/a%20b/slide.1.svs?sig=1"
     assert slide_path("C:/a.svs").name == "a.svs"
     info = SlideInfo(place, "", "", (1, 1), (), None, "missing", (), ())
     stored = TypeAdapter(SlideInfo).dump_json(info)
@@ -158,3 +164,39 @@ def test_a_remote_slide_is_classified_and_what_is_saved_is_named_when_its_server
     assert (row.status in (Status.DONE, Status.KEPT), row.report["cells"]) == (True, 40)
     assert row.report["slide"].endswith("/smear.svs")
     assert (tmp_path / "smear.cells.csv").exists()
+
+
+@pytest.mark.parametrize("options", [{"version": "0.4"}, {"version": "0.5", "shards": (1, 1, 1, 256, 192)}])
+def test_an_ome_zarr_is_read_where_it_lies(tmp_path, options):
+    path = write_zarr(tmp_path / "a.ome.zarr", *halves(texture(640, 512), 2), **options)
+    with serving(tmp_path) as server:
+        url = server.url("a.ome.zarr/?key=secret")
+        with open_slide(url) as there, open_slide(path) as here:
+            assert (there.info.levels, there.info.mpp) == (here.info.levels, here.info.mpp)
+            assert str(there.info.path).endswith("/a.ome.zarr/")
+            assert fingerprint(there.info) == fingerprint(here.info)
+            server.faults = ["drop", "503"]
+            read = [slide.read((99, 99), (65, 65), 0.25) for slide in (there, here)]
+            np.testing.assert_array_equal(*read)
+            server.faults = ["404"]  # of a chunk that was never written
+            pixels = there.level_pixels(0, (600, 500, 640, 512))
+            assert sorted((pixels == 0).all(axis=(0, 1))) == [False, False, True]
+            server.faults = ["drop"] * 1000
+            with pytest.raises(UnreachableError, match=r"a.ome.zarr/.*: its server failed 3 times") as fault:
+                there.read((580, 200), (65, 65), 0.25)
+            assert "secret" not in str(fault.value)
+
+
+def test_a_zarr_of_other_pixels_is_another_slide(tmp_path):
+    prints = []
+    for name, pixels in (("a", texture(640, 512)), ("b", texture(640, 512)[::-1])):
+        with open_slide(write_zarr(tmp_path / f"{name}.zarr", *halves(pixels, 2))) as slide:
+            prints.append(fingerprint(slide.info))
+    assert prints[0] != prints[1]
+
+
+@pytest.mark.parametrize("url", ["http://me:secret@[::1/a.svs", "https:///a.svs?key=secret", "s3://"])
+def test_what_only_begins_as_a_url_is_refused_without_showing_its_keys(url):
+    with pytest.raises(SlideError, match="names no host or bucket") as fault:
+        slide_path(url)
+    assert "secret" not in str(fault.value)
