@@ -15,6 +15,8 @@ from functools import partial
 import numpy as np
 
 from benchmarks.transfer import COARSE, MIXTURES
+from napari_deepheme import load_bundle
+from napari_deepheme.classify.bundle import calibration_cells
 from napari_deepheme.stats.audit import Audit, corrected_by, plan_audit
 from napari_deepheme.stats.calibration_set import CalibrationSet
 from napari_deepheme.stats.exchangeability import exchangeability
@@ -29,7 +31,7 @@ from napari_deepheme.stats.intervals import (
 from napari_deepheme.stats.quantify import Method, QuantifyOptions, quantify
 from napari_deepheme.taxonomy import PBC_11
 
-MIXES, CELLS, REPEATS, SLOW, AUDITED = 100, 500, 4000, 200, 50
+MIXES, CELLS, REPEATS, SLOW, AUDITED, ALARMS = 100, 500, 4000, 200, 50, 200
 CODES = PBC_11.codes
 COUNTED = np.array([c.counted for c in PBC_11.classes])
 
@@ -80,6 +82,9 @@ def at_home(laboratories: Laboratories) -> None:
         calibration, pool = laboratories.halves(rng)
         mix, index = mixed(truth, pool, rng)
         options = QuantifyOptions(CODES, COUNTED, replicates=300, seed=i)
+        counts = np.bincount(probabilities[index].argmax(axis=1), minlength=len(CODES)) * COUNTED
+        bounds = wilson(counts, np.full(len(CODES), counts.sum()))
+        figures["count, sampling alone"].append(judged(counts / counts.sum(), *bounds, mix, COUNTED))
         for method in Method:
             found = quantify(probabilities[index], calibration, method, options)
             if not found.refusal:
@@ -142,16 +147,18 @@ def ours(laboratories: Laboratories) -> None:
     mixes = {"random mixes": None} | {
         name: np.array([percent.get(code, 0) for code in CODES]) / 100 for name, percent in MIXTURES.items()
     }
+    shipped = calibration_cells(load_bundle("pbc-11"))
     for name, shares in mixes.items():
-        verdicts = []
-        for i in range(MIXES):
+        beside_halves, beside_shipped = [], []
+        for i in range(ALARMS):
             calibration, pool = laboratories.halves(rng)
             _, index = mixed(truth, pool, rng, shares)
-            found = exchangeability(
-                probabilities[index], distance[index], calibration, COUNTED, permutations=499, seed=i
-            )
-            verdicts.append(found.verdict.value)
-        print(f"  home, {name}: {tally(verdicts)}")
+            for known, verdicts in ((calibration, beside_halves), (shipped, beside_shipped)):
+                found = exchangeability(
+                    probabilities[index], distance[index], known, COUNTED, permutations=999, seed=i
+                )
+                verdicts.append(found.verdict.value)
+        print(f"  home, {name}: {tally(beside_halves)}; beside the bundle's cells: {tally(beside_shipped)}")
     for name in laboratories.names:
         if name != "home":
             each = [judge(laboratories, name, rng, i) for i in range(10)]

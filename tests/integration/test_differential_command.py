@@ -44,6 +44,7 @@ def test_it_says_how_many_cells_are_missing_and_what_stands_behind_the_numbers(f
     assert document["more_cells"] > 1000
     assert document["like_calibration"]["verdict"] == "unknown"  # the toy carries no calibration cells
     assert document["corrected"] is None
+    assert "the truth may lie well outside" in document["like_calibration"]["intervals"]
     assert count(file)["more_cells"] is None
 
 

@@ -61,10 +61,8 @@ def report() -> SlideReport:
             {("M5", "M6"): 3},
         ),
         exchangeability=like(Verdict.GREEN),
-        corrected=(
-            Quantification.refused("acc", 11, "M4 and M5 are called nearly alike"),
-            Quantification("em", shares, shares - 0.05, shares + 0.05),
-        ),
+        correction=Quantification("em", shares, shares - 0.05, shares + 0.05),
+        refusals={"count, acc": "M4 and M5 are called nearly alike"},
         references={references.source: beside(count, references, PBC_11)},
         overview=Overview(pixels, (np.array([[5.0, 5], [5, 40], [40, 40]]),)),
         gallery=(GalleryRow(PBC_11["M6"], (crop,) * 9, (crop,)), GalleryRow(PBC_11["M2"], (crop,), ())),
@@ -107,12 +105,19 @@ def test_the_page_tells_all_that_is_known(report):
     assert page.index("Promyelocyte</h3>") < page.index("Segmented neutrophil</h3>")
 
 
-@pytest.mark.parametrize("verdict", [Verdict.RED, Verdict.AMBER, Verdict.UNKNOWN])
-def test_corrected_shares_promise_nothing_where_the_slide_is_not_ours(report, verdict):
-    assert "promise nothing on this slide" not in render_slide(report)
-    assert "promise nothing on this slide" in render_slide(replace(report, exchangeability=like(verdict)))
-    audited = replace(report.corrected[1], method="audit")
-    page = render_slide(replace(report, exchangeability=like(verdict), corrected=(audited,)))
+def test_the_page_says_what_its_intervals_hold(report):
+    """An interval that knows nothing of the model's error is nowhere called the interval."""
+    page = render_slide(report)
+    assert "cells like the calibration cells" in page
+    assert "corrected %" in page
+    assert "<th>interval</th>" in page
+    page = render_slide(replace(report, correction=None, exchangeability=like(Verdict.RED)))
+    assert "the truth may lie well outside" in page
+    assert "corrected %" not in page
+    assert "<th>interval</th>" not in page
+    assert "95 % sampling interval" in page
+    audited = replace(report.correction, method="audit")
+    page = render_slide(replace(report, correction=audited, exchangeability=like(Verdict.RED)))
     assert "random audit of this slide" in page
 
 

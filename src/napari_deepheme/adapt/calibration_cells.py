@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from napari_deepheme.adapt.labelled import LabelledCells
 from napari_deepheme.cells import RawOutputs
 from napari_deepheme.stats.assessment import ModelCalibration, calibrated
-from napari_deepheme.stats.calibration_set import FEWEST_CHOSEN, FEWEST_LABELS, CalibrationSet
+from napari_deepheme.stats.calibration_set import FEWEST_LABELS, CalibrationSet
 
 
 def calibration_cells(
@@ -51,7 +51,7 @@ def calibration_notices(cells: LabelledCells) -> Iterator[str]:
         yield (
             "Later slides are compared with the labelled cells. Nothing says that these were drawn at "
             "random: where doubtful or rare ones were chosen, cells of another laboratory may pass for them, "
-            f"the more easily with fewer than {FEWEST_CHOSEN}, and shares are not corrected by them."
+            "so that no slide is green by them, and shares are not corrected by them."
         )
 
 

@@ -12,8 +12,8 @@ from napari_deepheme.analysis.audit_draw import AuditDraw
 from napari_deepheme.analysis.corrections import Corrected, settled
 from napari_deepheme.analysis.result import Analysis
 from napari_deepheme.errors import OptionError
-from napari_deepheme.stats.audit import AUDIT, Audit, corrected_by, plan_audit
-from napari_deepheme.stats.quantify import Quantification
+from napari_deepheme.stats.audit import Audit, corrected_by, plan_audit
+from napari_deepheme.stats.quantify import AUDIT, Quantification
 
 AUDIT_CELLS = 50
 """How many cells an audit asks for unless told otherwise."""

@@ -124,7 +124,7 @@ def print_differential(count: Differential, title: str, reliability: Reliability
     """Print a differential by lineage, with its indices and what stands behind it."""
     table = Table(title=Text(plain(title)), caption=f"Rule {count.rule}. {RESEARCH_USE}")
     table.add_column("class")
-    for name in ("n", "%", f"{100 * count.options.confidence:g} % interval", "mean entropy"):
+    for name in ("n", "%", f"{100 * count.options.confidence:g} % sampling interval", "mean entropy"):
         table.add_column(name, justify="right")
     rows = {row.cell_class.code: row for row in count.rows}
     for lineage in count.lineages:
@@ -160,6 +160,7 @@ def _print_reliability(reliability: Reliability) -> None:
             f"{c} {100 * f:.1f} ({100 * low:.1f}–{100 * high:.1f})" for c, (f, low, high) in shares.items()
         )
         print_line(f"Corrected by {reliability.best.method}, %: {', '.join(parts)}")
+    print_line(reliability.intervals)
 
 
 def _named(row: DifferentialRow) -> Text:

@@ -20,13 +20,17 @@ from napari_deepheme.models.bundle import embedded_bundles
 from napari_deepheme.stats.assessment import calibrated
 from napari_deepheme.stats.calibration_set import FEWEST_LABELS, CalibrationSet
 from napari_deepheme.stats.exchangeability import NO_CELLS, Exchangeability, exchangeability
-from napari_deepheme.stats.quantify import Method, Quantification, QuantifyOptions, quantify
+from napari_deepheme.stats.quantify import (
+    Method,
+    Quantification,
+    QuantifyOptions,
+    intervals_in_words,
+    quantify,
+)
 from napari_deepheme.stats.risk import Promise, RiskMonitor, monitor, promise_in_words
 
 _MOST = 2_000
 """Cells compared and corrected by: with more the model's confusion, not their number, makes the interval."""
-
-_METHODS = (Method.ACC, Method.PACC, Method.EM)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,7 +44,7 @@ class Reliability:
     like_ours : Exchangeability
         Whether the cells are like those the model was calibrated on.
     corrected : tuple of Quantification
-        Shares with the confusion on the calibration cells taken out, by each method.
+        Shares by each method, with intervals that hold the confusion on the calibration cells.
     audit : AuditState or None
         What a random audit of this slide says.
     promise : str
@@ -59,7 +63,7 @@ class Reliability:
         if self.audit is not None and not self.audit.shares.refusal:
             return self.audit.shares
         usable = [each for each in self.corrected if not each.refusal]
-        return usable[-1] if usable and self.like_ours.corrects else None
+        return usable[-1] if usable and self.like_ours.holds else None
 
     @property
     def by_code(self) -> Mapping[str, tuple[float, float, float]] | None:
@@ -74,14 +78,32 @@ class Reliability:
             "p": p if np.isfinite(p) else None,
             "advice": self.like_ours.advice,
             "corrected_by": None if self.best is None else self.best.method,
+            "intervals": self.intervals,
+            "methods": self._methods(),
             "audit": None if audit is None else {"cells": audit.n, "waiting": len(audit.waiting)},
             "promise": self.promise,
         }
 
     @property
+    def intervals(self) -> str:
+        """What the intervals beside the count and of the best correction hold, in a sentence or two."""
+        return intervals_in_words(self.best)
+
+    @property
     def quantified(self) -> tuple[Quantification, ...]:
-        """All the corrections, the one to believe most last."""
+        """All the estimates, the one to believe most last."""
         return self.corrected if self.audit is None else (*self.corrected, self.audit.shares)
+
+    def _methods(self) -> dict[str, object]:
+        """Shares and bounds by method, or why there are none; empty where they would promise nothing."""
+        if not self.like_ours.holds:
+            return {}
+        return {
+            each.method: {"refused": each.refusal}
+            if each.refusal
+            else {code: list(bounds) for code, bounds in (each.by_code(self.codes) or {}).items()}
+            for each in self.corrected
+        }
 
 
 def reliability_of(analysis: Analysis) -> Reliability:
@@ -128,7 +150,7 @@ def _beside_calibration(
     if calibration is None or len(counting.taxonomy.codes) != len(model.taxonomy.codes):
         return like_ours, ()
     options = QuantifyOptions(model.taxonomy.codes, counted)
-    return like_ours, tuple(quantify(probabilities, calibration, method, options) for method in _METHODS)
+    return like_ours, tuple(quantify(probabilities, calibration, method, options) for method in Method)
 
 
 def _judged(counting: Analysis) -> NDArray[np.bool_]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import fields
 from datetime import datetime
 from importlib.metadata import version
@@ -19,6 +20,7 @@ from napari_deepheme.slide.reader import Slide
 from napari_deepheme.slide.tiles import crops
 from napari_deepheme.stats.assessment import Assessment, AssessmentOptions
 from napari_deepheme.stats.clustering import FieldVariation, field_variation
+from napari_deepheme.stats.quantify import Quantification
 from napari_deepheme.stats.references import beside, embedded_references, reference_set
 from napari_deepheme.stats.risk import Promise, accepted_accuracy, changed_by_review
 from napari_deepheme.taxonomy.own_colours import Palette, in_palette
@@ -61,7 +63,8 @@ def slide_report(
             _changed(counting, assessed),
         ),
         exchangeability=reliability.like_ours,
-        corrected=reliability.quantified,
+        correction=reliability.best,
+        refusals=_refusals(reliability.quantified),
         references={
             reference.source: beside(count, reference, taxonomy)
             for reference in map(reference_set, embedded_references())
@@ -133,6 +136,15 @@ def _variation(counting: Analysis, assessed: Assessment) -> FieldVariation | Non
     counts = np.zeros((int(regions.max()) + 1, len(counting.facts.bundle.taxonomy.codes)))
     np.add.at(counts, (regions, assessed.call), 1)
     return field_variation(counts)
+
+
+def _refusals(estimates: Iterable[Quantification]) -> dict[str, str]:
+    """Reasons why there are no shares, by the methods they hold for."""
+    methods: dict[str, list[str]] = {}
+    for each in estimates:
+        if each.refusal:
+            methods.setdefault(each.refusal, []).append(each.method)
+    return {", ".join(names): reason for reason, names in methods.items()}
 
 
 def _corrections(analysis: Analysis) -> tuple[Correction, ...]:

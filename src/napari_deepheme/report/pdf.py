@@ -155,7 +155,9 @@ def _head(report: SlideReport, styles: Mapping[str, ParagraphStyle]) -> list[Flo
 def _differential(report: SlideReport, styles: Mapping[str, ParagraphStyle]) -> list[Flowable]:
     count, best = report.differential, report.correction
     corrected = {} if best is None else (best.by_code(report.taxonomy.codes) or {})
-    rows: list[list[object]] = [["class", "n", "%", f"{100 * count.options.confidence:g} % interval"]]
+    rows: list[list[object]] = [
+        ["class", "n", "%", f"{100 * count.options.confidence:g} % sampling interval"]
+    ]
     rows[0] += ["corrected %", "interval"] if corrected else []
     headings, by_code = [], {row.cell_class.code: row for row in count.rows}
     for lineage in count.lineages:
@@ -176,9 +178,8 @@ def _differential(report: SlideReport, styles: Mapping[str, ParagraphStyle]) -> 
     rows.append(["Not counted"])
     rows += [[f"   {row.cell_class.name}", row.count] for row in count.rows if not row.counted]
     filled = [row + [""] * (len(rows[0]) - len(row)) for row in rows]
-    notes = [
-        f"Correction “{each.method}” refused: {each.refusal}." for each in report.corrected if each.refusal
-    ]
+    notes = [report.intervals_in_words]
+    notes += [f"No shares by {method}: {reason}." for method, reason in report.refusals.items()]
     if count.unknown:
         names = ", ".join(c.name.lower() for c in count.unknown)
         notes.append(f"The model has no class for {names}: such cells are called something else.")
@@ -194,7 +195,7 @@ def _differential(report: SlideReport, styles: Mapping[str, ParagraphStyle]) -> 
 def _indices(report: SlideReport, styles: Mapping[str, ParagraphStyle]) -> list[Flowable]:
     story: list[Flowable] = []
     if report.differential.indices:
-        rows: list[list[object]] = [["index", "value", "interval", "cells"]]
+        rows: list[list[object]] = [["index", "value", "sampling interval", "cells"]]
         for index in report.differential.indices.values():
             lacking = f" (knows no {', '.join(index.without).lower()})" if index.without else ""
             name = Paragraph(escape(f"{index.title}: {index.text}{lacking}"), styles["small"])
@@ -202,7 +203,7 @@ def _indices(report: SlideReport, styles: Mapping[str, ParagraphStyle]) -> list[
             rows.append([name, shown(index.value), shown_interval((index.low, index.high)), cells])
         story += [_text("Indices", styles["h2"]), _table(rows, widths=[90 * mm, 20 * mm, 35 * mm, 25 * mm])]
     for source, comparisons in report.references.items():
-        lines: list[list[object]] = [["group", "this slide", "interval", "reference"]]
+        lines: list[list[object]] = [["group", "this slide", "sampling interval", "reference"]]
         for each in comparisons:
             interval, usual = f"{each.low:.1f}–{each.high:.1f}", f"{each.usual[0]:g}–{each.usual[1]:g}"
             lines.append([each.name, f"{each.value:.1f}", interval, usual])

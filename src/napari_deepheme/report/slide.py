@@ -13,11 +13,10 @@ from napari_deepheme.errors import OutputError
 from napari_deepheme.report.method import method_notes
 from napari_deepheme.report.parts import data_url, page, write_file
 from napari_deepheme.report.pictures import differential_chart, entropy_chart, overview_picture
-from napari_deepheme.stats.audit import AUDIT
 from napari_deepheme.stats.clustering import FieldVariation
 from napari_deepheme.stats.differential import Differential
 from napari_deepheme.stats.exchangeability import Exchangeability
-from napari_deepheme.stats.quantify import Quantification
+from napari_deepheme.stats.quantify import Quantification, intervals_in_words
 from napari_deepheme.stats.references import Comparison
 from napari_deepheme.stats.risk import AcceptedAccuracy, Promise
 from napari_deepheme.taxonomy import CellClass, Taxonomy
@@ -85,8 +84,10 @@ class SlideReport:
     differential : Differential
     review : ReviewState
     exchangeability : Exchangeability or None
-    corrected : tuple of Quantification
-        Of the k classes of the taxonomy, refused ones included.
+    correction : Quantification or None
+        Corrected shares of the k classes of the taxonomy; None where none may be stated of this slide.
+    refusals : mapping of str to str
+        Why there are no shares, by the methods that give none.
     references : mapping of str to tuple of Comparison
         By the source they are taken from.
     overview : Overview or None
@@ -106,7 +107,8 @@ class SlideReport:
     differential: Differential
     review: ReviewState
     exchangeability: Exchangeability | None = None
-    corrected: tuple[Quantification, ...] = ()
+    correction: Quantification | None = None
+    refusals: Mapping[str, str] = field(default_factory=dict)
     references: Mapping[str, tuple[Comparison, ...]] = field(default_factory=dict)
     overview: Overview | None = None
     gallery: tuple[GalleryRow, ...] = ()
@@ -117,23 +119,9 @@ class SlideReport:
     card: str = ""
 
     @property
-    def correction(self) -> Quantification | None:
-        """The correction to show beside the count: the last that was not refused."""
-        return next((each for each in reversed(self.corrected) if not each.refusal), None)
-
-    @property
-    def correction_in_words(self) -> str:
-        """What the corrected shares hold, and whether they may be believed on this slide."""
-        if self.correction is None:
-            return ""
-        if self.correction.method == AUDIT:
-            return "The corrected shares follow a random audit of this slide; their interval holds both."
-        if self.exchangeability is not None and self.exchangeability.corrects:
-            return "The corrected shares take it out; their interval holds both."
-        return (
-            "The corrected shares would take it out on cells like the calibration cells; that these are is "
-            "not shown, so that they and their intervals promise nothing on this slide."
-        )
+    def intervals_in_words(self) -> str:
+        """What the intervals of the table hold."""
+        return intervals_in_words(self.correction)
 
     @property
     def ordered_gallery(self) -> tuple[GalleryRow, ...]:

@@ -14,10 +14,8 @@ from numpy.typing import NDArray
 
 from napari_deepheme.errors import OptionError
 from napari_deepheme.stats.intervals import normal_quantile, wilson
-from napari_deepheme.stats.quantify import Quantification
+from napari_deepheme.stats.quantify import AUDIT, Quantification
 
-AUDIT = "audit"
-"""Name of the method in a :class:`Quantification`."""
 LEAST_A_CLASS = 2
 """Cells drawn of every class that is called at all, if it has them."""
 

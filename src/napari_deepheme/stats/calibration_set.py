@@ -16,8 +16,6 @@ FILE = "calibration.safetensors"
 """Its name in a bundle."""
 FEWEST_LABELS = 100
 """Labelled cells from which an adapted model has calibration cells (measured: docs/numbers.md)."""
-FEWEST_CHOSEN = 250
-"""Labelled cells that people chose, below which a slide that looks no different may still be one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,11 +72,6 @@ class CalibrationSet:
     def prior(self) -> NDArray[np.float64]:
         """Share of each class among the cells."""
         return np.bincount(self.truth, minlength=self.probabilities.shape[1]) / max(len(self), 1)
-
-    @property
-    def tells(self) -> bool:
-        """Whether it means something that a slide does not look different from them."""
-        return self.at_random or len(self) >= FEWEST_CHOSEN
 
     def take(self, index: NDArray[np.intp] | NDArray[np.bool_]) -> CalibrationSet:
         """The cells at ``index``."""

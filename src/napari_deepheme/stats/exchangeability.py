@@ -14,15 +14,16 @@ from numpy.typing import NDArray
 from scipy.special import entr
 from scipy.stats import rankdata
 
-from napari_deepheme.stats.calibration_set import FEWEST_CHOSEN, CalibrationSet
+from napari_deepheme.stats.calibration_set import CalibrationSet
 from napari_deepheme.stats.intervals import Floats
 
 ALARM, SURE = 0.03, 0.001
 """p-values at which a slide is no longer green, and at which it may be red. The first leaves room below 5 %
 of false alarms, for the mix of classes called the same differs a little from slide to slide."""
-FAR = 0.10
+NEAR, FAR = 0.05, 0.10
 """How much the chance that a cell of the slide ranks above a calibration cell called the same departs from
-one half, for a sure difference to be a large one."""
+one half, for a difference to matter, and for a sure one to be large. Without the first a large slide would no
+longer be green for the little that the mix of classes alone changes in what is called a class."""
 FEWEST = 20
 """Counted cells of the slide below which no alarm means nothing."""
 
@@ -53,20 +54,15 @@ _ADVICE = {
     ),
 }
 _CHOSEN = (
-    " It was calibrated on cells that people chose to label, not on a random sample: {so}, and shares are "
-    "not corrected by them."
+    " It was calibrated on cells that people chose to label, not on a random sample: the choice alone may "
+    "make the difference."
 )
-_SO = {
-    Verdict.GREEN: "a difference may go unnoticed",
-    Verdict.AMBER: "the choice alone may make the difference",
-    Verdict.RED: "the choice alone may make the difference",
-}
 NO_CELLS = "it carries no calibration cells"
 """Why nothing is known without calibration cells."""
 _FEW = "too few counted cells can be compared"
-_BLIND = (
-    "it was calibrated on cells that people chose to label, not on a random sample, and fewer than "
-    f"{FEWEST_CHOSEN} of them miss cells of another laboratory"
+_CHOSEN_BY_PEOPLE = (
+    "no difference was found, but it was calibrated on cells that people chose to label, not on a random "
+    "sample, and cells of another laboratory may pass for them"
 )
 
 
@@ -101,21 +97,14 @@ class Exchangeability:
 
     @property
     def holds(self) -> bool:
-        """Whether promises made on the calibration cells may be stated."""
+        """Whether promises made on the calibration cells, and shares corrected by them, may be stated."""
         return self.verdict is Verdict.GREEN
-
-    @property
-    def corrects(self) -> bool:
-        """Whether shares corrected by the calibration cells may be stated."""
-        return self.holds and self.at_random
 
     @property
     def advice(self) -> str:
         """What it means and what to do, in a sentence or two."""
         words = _ADVICE[self.verdict].format(reason=self.reason)
-        if self.at_random or self.verdict is Verdict.UNKNOWN:
-            return words
-        return words + _CHOSEN.format(so=_SO[self.verdict])
+        return words if self.at_random or self.verdict is Verdict.UNKNOWN else words + _CHOSEN
 
 
 def exchangeability(
@@ -134,7 +123,8 @@ def exchangeability(
     1993, for two statistics at once). Two-sided: cells on which the model is more confident than on
     real ones, such as rendered cells it learned from, differ from the calibration cells as well. Where the
     calibration cells were judged in cross-validation the model is surer of any new cell, and where people
-    chose them, doubtful and odd ones may be more: then cells that are surer, or nearer, are no alarm.
+    chose them, doubtful and odd ones may be more: then cells that are surer, or nearer, are no alarm, and
+    that no difference is found tells nothing: the verdict is unknown, never green.
 
     Parameters
     ----------
@@ -188,11 +178,11 @@ def _departures(differences: Floats, two_sided: NDArray[np.bool_]) -> Floats:
 
 def _verdict(p: float, effect: float, n: int, calibration: CalibrationSet) -> tuple[Verdict, str]:
     """The verdict, and the reason where it is unknown."""
-    if p <= ALARM:
+    if p <= SURE or (p <= ALARM and effect >= NEAR):
         return (Verdict.RED if p <= SURE and effect >= FAR else Verdict.AMBER), ""
     if n < FEWEST:
         return Verdict.UNKNOWN, _FEW
-    return (Verdict.GREEN, "") if calibration.tells else (Verdict.UNKNOWN, _BLIND)
+    return (Verdict.GREEN, "") if calibration.at_random else (Verdict.UNKNOWN, _CHOSEN_BY_PEOPLE)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -30,8 +30,12 @@ FEWEST_CELLS = 5
 """Calibration cells a class needs for its confusion to be known at all."""
 
 
+AUDIT = "audit"
+"""Name of what a random audit says, as the method of a :class:`Quantification`."""
+
+
 class Method(StrEnum):
-    """How shares are estimated.
+    """How shares are estimated, the one to believe most last.
 
     ``count``: classify and count. ``probabilistic``: mean probabilities (Bella et al. 2010). ``acc`` and
     ``pacc``: these two with the confusion on the calibration cells inverted (Forman 2008; Bella et al. 2010).
@@ -44,6 +48,10 @@ class Method(StrEnum):
     ACC = "acc"
     PACC = "pacc"
     EM = "em"
+
+
+_UNBIASED = {Method.COUNT: Method.ACC, Method.PROBABILISTIC: Method.PACC}
+"""What takes the bias out of an estimate that has one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,9 +106,9 @@ def quantify(
 ) -> Quantification:
     """Estimate the shares of the counted classes of a slide.
 
-    Intervals of ``acc``, ``pacc`` and ``em`` are percentiles of a bootstrap over the slide's cells and, class
-    by class, over the calibration cells, and never narrower than Wilson's of the same share. Those of
-    ``count`` and ``probabilistic`` hold the sampling error alone: nothing in them knows of bias.
+    Intervals are percentiles of a bootstrap over the slide's cells and, class by class, over the calibration
+    cells, and never narrower than Wilson's of the same share. Those of ``count`` and ``probabilistic`` reach
+    from Wilson's of their own share to the bootstrap of ``acc`` and ``pacc``: a count is off by its bias.
 
     Parameters
     ----------
@@ -125,12 +133,10 @@ def quantify(
     once = np.ones((1, len(task.cells))), np.ones((1, len(task.known)))
     point = _among(task.estimate(method, *once), task.counted)[0]
     sampling = wilson(point * task.n_counted, np.full(len(point), task.n_counted), options.confidence)
-    low, high = sampling
-    if method in (Method.ACC, Method.PACC, Method.EM):
-        resampled = _bootstrap(task, method, options)
-        tail = 100 * (1 - options.confidence) / 2
-        inner = np.nanpercentile(resampled, [tail, 100 - tail], axis=0)
-        low, high = np.fmin(inner[0], sampling[0]), np.fmax(inner[1], sampling[1])
+    resampled = _bootstrap(task, _UNBIASED.get(method, method), options)
+    tail = 100 * (1 - options.confidence) / 2
+    inner = np.nanpercentile(resampled, [tail, 100 - tail], axis=0)
+    low, high = np.fmin(inner[0], sampling[0]), np.fmax(inner[1], sampling[1])
     spread = np.full((3, k), np.nan)
     spread[:, counted] = 0.0  # never called, and no calibration cell has it
     spread[:, task.places] = np.where(task.counted, np.stack([point, low, high]), np.nan)
@@ -180,10 +186,7 @@ def _task(
 ) -> tuple[_Task | None, str]:
     """The task, or why there is none."""
     k = len(codes)
-    if method in (Method.COUNT, Method.PROBABILISTIC):
-        places = np.arange(k)
-    else:
-        places = np.flatnonzero(np.bincount(calibration.truth, minlength=k) >= FEWEST_CELLS)
+    places = np.flatnonzero(np.bincount(calibration.truth, minlength=k) >= FEWEST_CELLS)
     calls, inside = probabilities.argmax(axis=1), np.isin(np.arange(k), places)
     strange = [i for i in np.flatnonzero(counted & ~inside) if (calls == i).any()]
     if strange:
@@ -200,13 +203,13 @@ def _task(
     task = _Task(cells, known, truth, places, counted[places])
     if not task.n_counted:
         return None, "no cell is counted"
-    refusal = _why_not(task, method, codes) if method in (Method.ACC, Method.PACC) else ""
+    refusal = "" if method is Method.EM else _why_not(task, method, codes)
     return (None, refusal) if refusal else (task, "")
 
 
 def _why_not(task: _Task, method: Method, codes: Sequence[str]) -> str:
     """Why the confusion cannot be inverted; empty when it can."""
-    said = task.known if method is Method.PACC else _hard(task.known)
+    said = task.known if method in (Method.PROBABILISTIC, Method.PACC) else _hard(task.known)
     confusion = confusion_of(task.truth, said)
     condition = float(np.linalg.cond(confusion))
     if condition <= MOST_CONDITION:
@@ -218,6 +221,18 @@ def _why_not(task: _Task, method: Method, codes: Sequence[str]) -> str:
         f"the confusion of the calibration cells cannot be inverted (condition number {condition:.0f}, "
         f"at most {MOST_CONDITION:.0f}): {alike} are called nearly alike"
     )
+
+
+def intervals_in_words(best: Quantification | None) -> str:
+    """What the intervals beside a count hold, with the correction that may be stated, if any."""
+    alone = "The intervals beside the count hold the sampling error alone."
+    if best is None:
+        return (
+            f"{alone} How far the model's confusions move these shares is not known on this slide: the truth "
+            "may lie well outside them. Audit cells of this slide for intervals that hold both."
+        )
+    cells = "a random audit of this slide" if best.method == AUDIT else "cells like the calibration cells"
+    return f"{alone} Those of the corrected shares hold the model's error as well, by {cells}."
 
 
 def _bootstrap(task: _Task, method: Method, options: QuantifyOptions) -> Floats:

@@ -55,7 +55,9 @@ class ReliabilityBox(QWidget):
         self._state, self._on_audit = state, on_audit
         self._run: JobRun | None = None
         self.verdict = tip(label(), _VERDICT_TIP)
-        self.corrected = tip(label(), "Shares with the model's confusion taken out, and 95 % intervals.")
+        self.corrected = tip(
+            label(), "Shares with the model's confusion taken out, 95 % intervals, and what these hold."
+        )
         self.audit_button = button("", _AUDIT_TIP, self._audit)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -119,9 +121,11 @@ class ReliabilityBox(QWidget):
         self.verdict.setText(f"{verdict.capitalize()}{p}: {like_ours.advice}")
         self.verdict.setStyleSheet(f"border-left: 4px solid {_COLOURS[verdict]}; padding-left: 6px;")
         shares, best = reliability.by_code, reliability.best
-        self.corrected.setVisible(bool(shares))
+        lines = [reliability.intervals]
         if shares and best is not None:
-            self.corrected.setText(f"Corrected by {best.method}, %: {' · '.join(_share_texts(shares))}")
+            lines.insert(0, f"Corrected by {best.method}, %: {' · '.join(_share_texts(shares))}")
+        self.corrected.setText("\n".join(lines))
+        self.corrected.setVisible(True)
 
     def _fail(self, err: Exception) -> None:
         if not isinstance(err, DeepHemeError):

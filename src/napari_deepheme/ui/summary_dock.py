@@ -70,7 +70,7 @@ class SummaryDock(QWidget):
         self.table.chosen.connect(self._select_chosen)
         self.table.asked.connect(self.class_asked)
         self.table.recoloured.connect(self._recolour)
-        self.indices = tip(label(), "Ratios of the counted classes with their 95 % intervals.")
+        self.indices = tip(label(), "Ratios of the counted classes with their 95 % sampling intervals.")
         self.reliability = ReliabilityBox(self.state, self.audit_asked.emit)
         self.thresholds = ThresholdBoxes(self.state)
         self.thresholds.cells_asked.connect(self.cells_asked)

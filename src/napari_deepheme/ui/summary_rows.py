@@ -13,7 +13,7 @@ from napari_deepheme.stats.indices import Index
 FIGURE_SPACE = "\u2007"
 """As wide as a digit: keeps columns of numbers still."""
 
-NUMBER_HEADERS = ("n", "%", "95 % int.", "done")
+NUMBER_HEADERS = ("n", "%", "sampling", "done")
 _PERCENT = "mitotic"
 
 Progress = Mapping[str, tuple[int, int]]

@@ -144,5 +144,11 @@ def test_the_calibration_cells_travel_with_the_analysis(analysis, tmp_path):
     assert reliability.like_ours.verdict is Verdict.GREEN
     assert reliability.to_json()["corrected_by"] == "em"
     assert sum(fraction for fraction, *_ in reliability.by_code.values()) == pytest.approx(1)
+    document = reliability.to_json()
+    assert "model's error as well" in document["intervals"]
+    assert set(document["methods"]) == {"count", "probabilistic", "acc", "pacc", "em"}
+    assert document["methods"]["em"]["L2"] == list(reliability.by_code["L2"])
     unknown = reliability_of(analysis)
+    assert "not known on this slide" in unknown.intervals
+    assert unknown.to_json()["methods"] == {}
     assert (unknown.like_ours.verdict, unknown.by_code) == (Verdict.UNKNOWN, None)

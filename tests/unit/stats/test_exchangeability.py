@@ -84,6 +84,18 @@ def test_a_model_without_distances_is_judged_by_entropy():
     assert np.isnan(found.distance)
 
 
+def test_a_difference_too_small_to_matter_is_no_alarm_however_many_cells_show_it():
+    rng, alarms, p_values = np.random.default_rng(10), [], []
+    for i in range(20):
+        p, _, distance = cells(1500, rng, out=0.02)
+        found = exchangeability(p, distance, calibration(rng, 1500), permutations=199, seed=i)
+        assert found.distance > 0.5
+        alarms.append(found.verdict is not Verdict.GREEN)
+        p_values.append(found.p)
+    assert np.mean(np.array(p_values) <= 0.03) > 0.3
+    assert np.mean(alarms) <= 0.1
+
+
 def test_artefacts_do_not_raise_the_alarm():
     rng = np.random.default_rng(7)
     p, _, distance = cells(400, rng)
@@ -112,13 +124,9 @@ def test_ordinary_cells_are_no_alarm_where_people_chose_odd_ones_to_label():
     odd = replace(CalibrationSet(*cells(300, rng, apart=2.0, out=0.2)), at_random=False, cross_validated=True)
     p, _, distance = cells(300, rng)
     found = exchangeability(p, distance, odd)
-    assert found.verdict is Verdict.GREEN
-    assert found.holds
-    assert not found.corrects
-    assert "a difference may go unnoticed" in found.advice
-    fewer = exchangeability(p, distance, odd.take(np.arange(120)))
-    assert fewer.verdict is Verdict.UNKNOWN
-    assert "fewer than 250" in fewer.advice
+    assert found.verdict is Verdict.UNKNOWN  # never green: a slide of another laboratory may look so as well
+    assert not found.holds
+    assert "cells of another laboratory may pass for them" in found.advice
     p, _, distance = cells(300, rng, apart=1.0)
     assert exchangeability(p, distance + 0.5, odd.take(np.arange(120))).verdict is Verdict.RED
     stranger = exchangeability(p, distance + 0.5, odd)

@@ -11,11 +11,8 @@ from hypothesis import strategies as st
 from napari_deepheme.errors import BundleError
 from napari_deepheme.stats.adjustment import confusion_of, expectation_maximisation, invert
 from napari_deepheme.stats.calibration_set import CalibrationSet
-from napari_deepheme.stats.quantify import (
-    Method,
-    QuantifyOptions,
-    quantify,
-)
+from napari_deepheme.stats.intervals import wilson
+from napari_deepheme.stats.quantify import Method, QuantifyOptions, quantify
 
 CODES = ("A", "B", "C", "D")
 CORRECTED = (Method.ACC, Method.PACC, Method.EM)
@@ -82,19 +79,20 @@ def test_corrected_shares_are_nearer_the_truth_than_counting(method):
     assert np.mean(errors[method]) < 0.7 * np.mean(errors[Method.COUNT])
 
 
-@pytest.mark.parametrize("method", CORRECTED)
-def test_corrected_intervals_cover_and_those_of_the_count_do_not(method):
+@pytest.mark.parametrize("method", Method)
+def test_intervals_of_every_method_cover_and_those_of_sampling_alone_do_not(method):
     rng = np.random.default_rng(3)
-    hits, counted = [], []
+    hits, alone = [], []
     for i in range(60):
         known, options = calibration(rng, 400), QuantifyOptions(CODES, replicates=150, seed=i)
         shares = rng.dirichlet(np.ones(4))
         found = slide(rng, shares)
-        for each, into in ((method, hits), (Method.COUNT, counted)):
-            result = quantify(found, known, each, options)
-            into.append((result.low <= shares) & (shares <= result.high))
+        result = quantify(found, known, method, options)
+        hits.append((result.low <= shares) & (shares <= result.high))
+        low, high = wilson(np.bincount(found.argmax(axis=1), minlength=4), np.full(4, len(found)))
+        alone.append((low <= shares) & (shares <= high))
     assert np.mean(hits) >= 0.9
-    assert np.mean(counted) < 0.75
+    assert np.mean(alone) < 0.75
 
 
 @settings(deadline=None, max_examples=25)
@@ -121,10 +119,12 @@ def test_classes_that_are_called_alike_are_refused_by_name():
     blurred = known.probabilities.copy()
     blurred[:, [1, 2]] = blurred[:, [1, 2]].mean(axis=1, keepdims=True)
     alike = CalibrationSet(blurred, known.truth, known.distance)
-    found = quantify(slide(rng, SHARES), alike, Method.PACC, QuantifyOptions(CODES))
-    assert "B and C are called nearly alike" in found.refusal
-    assert np.isnan(found.fractions).all()
-    assert found.by_code(CODES) is None
+    cells_of = slide(rng, SHARES)
+    for method in (Method.PROBABILISTIC, Method.PACC):
+        found = quantify(cells_of, alike, method, QuantifyOptions(CODES))
+        assert "B and C are called nearly alike" in found.refusal
+        assert np.isnan(found.fractions).all()
+        assert found.by_code(CODES) is None
 
 
 def test_a_class_whose_confusion_nobody_measured_is_refused_once_it_is_called():
