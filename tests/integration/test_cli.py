@@ -186,7 +186,7 @@ class TestBadInput:
         self, monkeypatch, capsys, tmp_path, smear_path, toy_bundle_folder
     ):
         options = ("--out", tmp_path, "--model", toy_bundle_folder, "--cascade")
-        assert "no threshold of its own" in refused(monkeypatch, capsys, "classify", smear_path, *options)
+        assert "has no threshold" in refused(monkeypatch, capsys, "classify", smear_path, *options)
 
     def test_an_unknown_format(self, monkeypatch, capsys, tmp_path, smear_path):
         arguments = ("--out", tmp_path, "--formats", "docx")

@@ -141,7 +141,7 @@ def test_a_cascade_is_another_analysis_that_says_so_and_goes_on_as_one(toy_bundl
 def test_a_model_without_a_cascade_is_refused_before_anything_is_done(toy_bundle, smear_path):
     with (
         open_slide(smear_path) as slide,
-        pytest.raises(OptionError, match="no threshold of its own for a cascade"),
+        pytest.raises(OptionError, match="has no threshold for a cascade"),
     ):
         drain(analyse_with(Engine(toy_bundle), slide, replace(EVERYTHING, cascade=True)))
 

@@ -97,6 +97,7 @@ def _described(
         "review": calibration.review,
         "conformal": calibration.conformal,
         "ood": ood,
+        "cascade": None,  # its threshold was chosen for the parent's calls
         "training": _training(learned, spec),
         "self_test": self_test,
     }

@@ -143,12 +143,11 @@ class BundleSpec(Spec):
         Raises
         ------
         OptionError
-            No threshold was chosen for this model: one that it has from its parent was not chosen for it.
+            No threshold was chosen for this model.
         """
-        if self.cascade is None or self.parent is not None:
+        if self.cascade is None:
             raise OptionError(
-                f"Model {self.name} {self.version} has no threshold of its own for a cascade; "
-                "leave --cascade out."
+                f"Model {self.name} {self.version} has no threshold for a cascade; leave --cascade out."
             )
         return Settling(self.cascade.threshold, self.calibration.ood_threshold)
 

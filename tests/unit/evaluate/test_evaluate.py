@@ -205,7 +205,7 @@ def test_a_cascade_is_judged_without_its_members_and_says_what_it_asked(
     assert found.model == "toy 1, a cascade: 50% of its members' answers"
     assert np.isnan(found.foreign.mutual_information)
     assert found.foreign.entropy >= 0
-    with pytest.raises(OptionError, match="no threshold of its own for a cascade"):
+    with pytest.raises(OptionError, match="has no threshold for a cascade"):
         evaluated(model=str(toy_bundle_folder), **asked)
     with pytest.raises(OptionError, match="--cascade needs a DATASET"):
         evaluated(predictions=tmp_path / "p.csv", truth=tmp_path / "t.csv", cascade=True)
