@@ -87,7 +87,7 @@ def threshold(first: np.ndarray) -> Settling:
 
 
 def gap(found: np.ndarray, expected: np.ndarray) -> str:
-    return f"|Δp| ≤ {np.abs(found.astype(np.float32) - expected).max():.4f}"
+    return f"Δp at most {np.abs(found.astype(np.float32) - expected).max():.4f}"
 
 
 def timed(work: Callable[[], object], rounds: int) -> tuple[np.ndarray, object]:
