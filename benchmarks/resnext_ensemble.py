@@ -6,8 +6,8 @@ Weights are random: they say nothing of accuracy, nor of which cells a cascade s
 therefore set so that the first member settles SETTLED of the crops, as that of pbc-11 does on pbc/val; random
 members differ, so that all five are asked of nearly all others, of which trained ones would settle some.
 OpenVINO is measured where it is installed. Wall time and processor time are compared each with its own kind.
-On a machine that others use, give OMP_NUM_THREADS=1 and believe the second: threads that share a batch, as those
-of the plain loop do, spin while they wait for each other, which made the loop twice as slow there.
+On a machine that others use, give OMP_NUM_THREADS=1 and believe the second: threads that share a batch, as
+those of the plain loop do, spin while they wait for each other, which made the loop twice as slow there.
 """
 
 from __future__ import annotations
