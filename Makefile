@@ -30,6 +30,7 @@ benchmark: .venv/installed
 	$(BIN)/python -m benchmarks.large_slide
 	$(BIN)/python -m benchmarks.training_speed
 	$(BIN)/python -m benchmarks.region_search
+	$(BIN)/python -m benchmarks.resnext_ensemble
 
 .venv/installed: pyproject.toml constraints.txt
 	scripts/setup.sh environment

@@ -5,8 +5,9 @@ python -m benchmarks.resnext_ensemble [--crops N] [--rounds N]
 Weights are random: they say nothing of accuracy, nor of which cells a cascade settles. Its threshold is
 therefore set so that the first member settles SETTLED of the crops, as that of pbc-11 does on pbc/val; random
 members differ, so that all five are asked of nearly all others, of which trained ones would settle some.
-OpenVINO is measured where it is installed. Wall time and processor time are compared each with its own kind:
-on a machine that others use, the second is the more reliable.
+OpenVINO is measured where it is installed. Wall time and processor time are compared each with its own kind.
+On a machine that others use, give OMP_NUM_THREADS=1 and believe the second: threads that share a batch, as
+those of the plain loop do, spin while they wait for each other, which made the loop twice as slow there.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ def threshold(first: np.ndarray) -> Settling:
 
 
 def gap(found: np.ndarray, expected: np.ndarray) -> str:
-    return f"|Δp| ≤ {np.abs(found.astype(np.float32) - expected).max():.4f}"
+    return f"Δp at most {np.abs(found.astype(np.float32) - expected).max():.4f}"
 
 
 def timed(work: Callable[[], object], rounds: int) -> tuple[np.ndarray, object]:
