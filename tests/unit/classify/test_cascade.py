@@ -13,7 +13,6 @@ from napari_deepheme.classify.ensemble import Ensemble
 from napari_deepheme.errors import OptionError
 from napari_deepheme.models.bundle import SPEC_FILE
 from napari_deepheme.models.device import Device
-from napari_deepheme.models.spec import Parent
 
 SURE, UNSURE = [0.9, 0.1], [0.55, 0.45]
 
