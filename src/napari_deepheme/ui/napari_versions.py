@@ -90,8 +90,9 @@ def draw_shown_only(layer: Points) -> None:
 def redraw_points(viewer: ViewerModel, layer: Points, rows: NDArray[np.intp]) -> None:
     """Show what was written into the arrays of a points layer of two dimensions, for some of its points.
 
-    napari draws all points anew, a fifth of a second for 100,000: it turns each symbol into a text. Here these
-    points are written into what is drawn already, if it is as expected. Which points are seen stays as it was.
+    napari draws all points anew, a fifth of a second for 100,000: it turns each symbol into a text. Here
+    these points are written into what is drawn already, if it is as expected. Which points are seen stays
+    as it was.
     """
     if not _rewrite(markers_of(viewer, layer), layer, rows):
         layer.refresh(thumbnail=False, extent=False)
@@ -101,23 +102,36 @@ def redraw_points(viewer: ViewerModel, layer: Points, rows: NDArray[np.intp]) ->
 
 def _rewrite(markers: Any, layer: Points, rows: NDArray[np.intp]) -> bool:  # noqa: ANN401
     """Write points into vispy's markers, as napari hands them over; whether it could be done."""
-    drawn, seen = getattr(markers, "_data", None), np.flatnonzero(layer.shown)
-    numbers, buffer = getattr(markers, "_symbol_shader_values", None), getattr(markers, "_vbo", None)
-    known = drawn is not None and buffer is not None and numbers is not None
-    if not known or drawn.dtype.names != _DRAWN or len(drawn) != len(seen) or layer.ndim != 2:
+    seen = np.flatnonzero(layer.shown)
+    if layer.ndim != 2 or not layer.border_width_is_relative or not _known(markers, len(seen)):
         return False
     rows = rows[layer.shown[rows]]
-    if not layer.border_width_is_relative or not len(rows):
-        return not len(rows)
+    if not len(rows):
+        return True
+    drawn, numbers = markers._data, markers._symbol_shader_values
     places, size = np.searchsorted(seen, rows), layer.size[rows] * abs(layer.scale[-1])
     drawn["a_position"][places, :2] = layer.data[rows][:, ::-1]
-    drawn["a_fg_color"][places], drawn["a_bg_color"][places] = layer.border_color[rows], layer.face_color[rows]
+    drawn["a_fg_color"][places], drawn["a_bg_color"][places] = (
+        layer.border_color[rows],
+        layer.face_color[rows],
+    )
     drawn["a_size"][places], drawn["a_edgewidth"][places] = size, size * layer.border_width[rows]
     drawn["a_symbol"][places] = [numbers[str(each)] for each in layer.symbol[rows]]
     first, last = int(places.min()), int(places.max())
-    buffer.set_subdata(drawn[first : last + 1], offset=first)
+    markers._vbo.set_subdata(drawn[first : last + 1], offset=first)
     markers.update()
     return True
+
+
+def _known(markers: Any, n: int) -> bool:  # noqa: ANN401
+    """Whether markers hold that many points in the form that we know."""
+    there = all(hasattr(markers, name) for name in ("_data", "_vbo", "_symbol_shader_values"))
+    return (
+        there
+        and markers._data is not None
+        and markers._data.dtype.names == _DRAWN
+        and len(markers._data) == n
+    )
 
 
 def soon(viewer: ViewerModel, call: Callable[[], None]) -> None:
