@@ -34,7 +34,9 @@ class _Scrolled(QScrollArea):
         """Look at the content again."""
         super().showEvent(event)
         content = self.widget()
-        if content is not None:
+        layout = content.layout() if content is not None else None
+        if layout is not None:
+            layout.invalidate()
             QCoreApplication.postEvent(content, QEvent(QEvent.Type.LayoutRequest))
 
 
