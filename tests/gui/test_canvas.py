@@ -9,10 +9,10 @@ from review_cells import analysis_of
 from napari_deepheme.export import cells_table
 from napari_deepheme.ui.display import ColourBy, Display
 from napari_deepheme.ui.layers import Origin
-from napari_deepheme.ui.napari_versions import camera_of
+from napari_deepheme.ui.napari_versions import camera_of, markers_of
 from napari_deepheme.ui.palette import GLASS, RED_CELLS, contrast
 from napari_deepheme.ui.session import Session
-from napari_deepheme.ui.state import state_of
+from napari_deepheme.ui.state import state_of, unwrapped
 from napari_deepheme.ui.views import view_of
 
 pytestmark = pytest.mark.viewer
@@ -74,6 +74,46 @@ def test_every_class_is_seen_on_glass_and_on_red_cells(viewer, zoom):
     # from near the cell itself stays to be seen
     middle = np.array(around(viewer, 0, 8.0).shape[:2]) // 2
     assert as_hex(around(viewer, 0, 8.0)[tuple(middle)]) == GLASS
+
+
+def test_cells_of_a_hidden_class_are_not_drawn(viewer):
+    state = state_of(viewer)
+
+    def colours():
+        between_others = around(viewer, 2, 8.0)[:, 10:-10]
+        return len(np.unique(between_others.reshape(-1, 3), axis=0))
+
+    assert colours() > 1
+    state.hide([state.table["label"].iloc[2]])
+    assert colours() == 1
+    state.hide([])
+    assert colours() > 1
+
+
+def test_single_cells_are_drawn_as_if_all_were(viewer):
+    state, layer = state_of(viewer), viewer.layers["cells"]
+    ids, codes = state.table["cell_id"].tolist(), state.table["label"].tolist()
+    markers = markers_of(unwrapped(viewer), unwrapped(layer))
+    state.hide([codes[2]])
+    layer.selected_data = {4}
+    for name, act in (
+        ("one", lambda: state.relabel([ids[4]], codes[0])),
+        ("some", lambda: state.relabel(ids[6:9], codes[1])),
+        ("accepted", lambda: state.accept([ids[3]])),
+        ("moved", lambda: state.move(ids[5], (33, 44))),
+        ("of a hidden class until now", lambda: state.relabel([ids[2]], codes[0])),
+        ("taken back", state.undo),
+    ):
+        before = markers._data.copy()
+        act()
+        drawn = markers._data.copy()
+        assert not np.array_equal(drawn, before), name
+        layer.refresh()
+        np.testing.assert_array_equal(drawn, markers._data)
+        seen = viewer.screenshot(canvas_only=True, flash=False)
+        layer.visible = False
+        layer.visible = True  # the buffer is filled anew as a whole
+        np.testing.assert_array_equal(seen, viewer.screenshot(canvas_only=True, flash=False))
 
 
 def test_the_legend_is_part_of_the_picture_of_the_view(viewer):

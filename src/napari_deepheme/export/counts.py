@@ -42,7 +42,8 @@ def differential(
     masks = counting is not None and bool(counting.rule.masked)
     shares = [f"{PROBABILITY}{code}" for code in taxonomy.codes] if masks else []
     needed = table.reindex(columns=["label", "label_source", "region", "entropy", *shares], fill_value=0.0)
-    named = needed[(table["label"] != "").to_numpy(bool)]
+    there = (table["label"] != "").to_numpy(bool)
+    named = needed if there.all() else needed[there]
     probabilities = None
     if masks:
         known = named[shares]
@@ -53,7 +54,9 @@ def differential(
         fields=pd.factorize(named["region"])[0] if by_field else None,
     )
     entropy = np.nan_to_num(named["entropy"].to_numpy(np.float64))
-    return Differential.of(named["label"].to_numpy(object), entropy, taxonomy, counting, facts)
+    which, codes = pd.factorize(named["label"])
+    labels = np.asarray(codes, object)[which]  # a text for each class, not for each cell: four times as fast
+    return Differential.of(labels, entropy, taxonomy, counting, facts)
 
 
 def counted_by(options: AssessmentOptions) -> CountOptions:

@@ -29,7 +29,7 @@ from napari_deepheme.ui.layers import (
     paint_cells,
     placement,
 )
-from napari_deepheme.ui.napari_versions import soon
+from napari_deepheme.ui.napari_versions import draw_shown_only, redraw_points, soon
 from napari_deepheme.ui.session import Session
 from napari_deepheme.ui.slides import slide_layers, slide_path
 from napari_deepheme.ui.state import Ids, ViewerState
@@ -143,6 +143,7 @@ class CellsView:
         self._layers.append((session, layer))
         layer.events.data.connect(self._on_data)
         draw_halo(self.state.viewer, layer)
+        draw_shown_only(layer)
 
     def _update(self, ids: Ids) -> None:
         """Bring the rows of some cells up to date."""
@@ -162,6 +163,8 @@ class CellsView:
             return
         with self._own():
             colour_rows(layer, table, rows, session.taxonomy, self.state.display)
+            redraw_points(self.state.viewer, layer, rows)
+            layer.events.features()
         self._hide()
 
     def _paint(self) -> None:
@@ -178,7 +181,7 @@ class CellsView:
         if session is None or layer is None:
             return
         self._labels = label_codes(layer)
-        shown = ~np.isin(session.table["label"].to_numpy(object), list(self.state.filters.hidden))
+        shown = ~session.table["label"].isin(list(self.state.filters.hidden)).to_numpy(bool)
         if not np.array_equal(shown, layer.shown):
             layer.shown = shown
 

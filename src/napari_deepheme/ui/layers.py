@@ -18,6 +18,7 @@ from napari_deepheme.taxonomy import CellClass, Taxonomy
 from napari_deepheme.ui.display import NO_LABEL, ColourBy, Display, cell_colours, cell_symbols, scale_of
 from napari_deepheme.ui.halo import CORRECTED_OUTLINE, OUTLINE
 from napari_deepheme.ui.layer_keys import LayerKey
+from napari_deepheme.ui.table_rows import write_rows
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -168,13 +169,9 @@ def paint_cells(layer: Points, table: pd.DataFrame, taxonomy: Taxonomy, display:
 def colour_rows(
     layer: Points, table: pd.DataFrame, rows: NDArray[np.intp], taxonomy: Taxonomy, display: Display
 ) -> None:
-    """Bring some rows of a layer up to date with those of a table of the same cells."""
-    features, some = layer.features, table.iloc[rows]
-    for name in _CORRECTED:
-        values = some[name].to_numpy()
-        # writing into a column of texts copies all of it
-        if not np.array_equal(features[name].iloc[rows].to_numpy(), values):
-            features.loc[rows, name] = values
+    """Bring some rows of a layer up to date with those of a table of the same cells, but for the drawing."""
+    some = table.iloc[rows]
+    write_rows(layer.features, rows, some, _CORRECTED)
     by = display.colour_by
     scale = None if by is ColourBy.CLASS else scale_of(table, by)
     rgba = cell_colours(some, taxonomy, by, scale)
@@ -183,8 +180,6 @@ def colour_rows(
     layer.symbol[rows] = cell_symbols(some, taxonomy, display)
     layer.border_width[rows] = _outlines(some)
     layer.data[rows] = _positions(some)
-    layer.refresh(thumbnail=False, extent=False)
-    layer.events.features()
 
 
 def cells_of(layer: Points) -> pd.DataFrame:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _AUDIT_CELLS = 50
 _LATE_MS = 400
+_COMPARING = "Comparing with the calibration cells"
 _COLOURS = {"green": "#2ea043", "amber": "#d29922", "red": "#e5484d", "unknown": "#8c8c8c"}
 _AUDIT_TIP = (
     "Draws cells at random within each class for you to name in Review. Once all are named, the shares of "
@@ -34,7 +35,7 @@ _VERDICT_TIP = (
 
 def reliability_job(analysis: Analysis) -> Job[Reliability]:
     """Compute what stands behind the count of an analysis."""
-    yield Progress("Comparing with the calibration cells")
+    yield Progress(_COMPARING)
     from napari_deepheme.export.reliability import reliability_of  # noqa: PLC0415  the dock opens without scipy
 
     return reliability_of(analysis)
@@ -58,6 +59,7 @@ class ReliabilityBox(QWidget):
         self.corrected = tip(
             label(), "Shares with the model's confusion taken out, 95 % intervals, and what these hold."
         )
+        self.corrected.hide()
         self.audit_button = button("", _AUDIT_TIP, self._audit)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -107,6 +109,8 @@ class ReliabilityBox(QWidget):
         self._run = JobRun(reliability_job(analysis), self)
         self._run.succeeded.connect(self._show)
         self._run.failed.connect(self._fail)
+        if not self.verdict.text():
+            self.verdict.setText(f"{_COMPARING}…")
         self._run.start()
 
     def _stop(self) -> None:

@@ -180,7 +180,7 @@ class TableSource:
         ids: Ids | None = None,
     ) -> pd.DataFrame:
         """Rows of all cells, or of those among ``ids``."""
-        table = self._table
+        table = self._table.copy()  # the rows given are written into: undo needs those that were read
         if ids is not None:
             table = table[table["cell_id"].isin(ids)].reset_index(drop=True)
         said = settled(corrections)

@@ -101,6 +101,8 @@ class SummaryDock(QWidget):
             self.table.show_rows([], frozenset())
         else:
             self._show(session)
+        self._layout.invalidate()
+        self._layout.activate()  # Qt loses the request for it where the dock is just coming up
 
     def release(self) -> None:
         """Let go of the viewer; once is enough."""
@@ -181,7 +183,7 @@ class SummaryDock(QWidget):
         return stack
 
     def _lay_out(self) -> None:
-        layout = scrolled(self, 425)
+        self._layout = layout = scrolled(self, 425)
         above = (self.header, self.rule_menu, self.counts, self.review_button, self.notices)
         below = (self.indices, self.reliability, self.thresholds, self.display_box, self.export_menu)
         for widget in (*above, self.table, *below, label(_CAVEAT)):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -32,11 +34,21 @@ def renewed(table: pd.DataFrame, fresh: pd.DataFrame, ids: NDArray[np.int64]) ->
     staying = np.isin(here, now)
     if staying.any():
         order = pd.Index(now).get_indexer(here[staying])
-        for name in _MOVED:
-            table.loc[rows[staying], name] = fresh[name].to_numpy()[order]
+        write_rows(table, rows[staying], fresh.iloc[order], _MOVED)
     if not staying.all():
         table = without(table, rows[~staying])
     return appended(table, fresh[~np.isin(now, here)])
+
+
+def write_rows(
+    table: pd.DataFrame, rows: NDArray[np.intp], fresh: pd.DataFrame, columns: Iterable[str]
+) -> None:
+    """Write some columns of ``fresh``, a row for each of ``rows``, into a table."""
+    for name in columns:
+        values = fresh[name].to_numpy()
+        # writing into a column of texts copies all of it
+        if not np.array_equal(table[name].iloc[rows].to_numpy(), values):
+            table.loc[rows, name] = values
 
 
 def without(table: pd.DataFrame, rows: NDArray[np.intp]) -> pd.DataFrame:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QCoreApplication, QEvent, Qt
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 W = TypeVar("W", bound=QWidget)
@@ -26,9 +27,22 @@ def button(text: str, tooltip: str, on_click: Callable[[], object]) -> QPushButt
     return made
 
 
+class _Scrolled(QScrollArea):
+    """Knows how high its content is also when that changed while it was hidden, which Qt does not tell."""
+
+    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name
+        """Look at the content again."""
+        super().showEvent(event)
+        content = self.widget()
+        layout = content.layout() if content is not None else None
+        if layout is not None:
+            layout.invalidate()
+            QCoreApplication.postEvent(content, QEvent(QEvent.Type.LayoutRequest))
+
+
 def scrolled(dock: QWidget, width: int) -> QVBoxLayout:
     """Give a dock a layout that scrolls inside it, so that no screen is too small; ``width`` is the least."""
-    area, content = QScrollArea(), QWidget()
+    area, content = _Scrolled(), QWidget()
     area.setWidgetResizable(True)
     area.setFrameShape(QFrame.Shape.NoFrame)
     area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)

@@ -76,8 +76,7 @@ class ClassProgress:
 
 def settled_rows(table: pd.DataFrame) -> NDArray[np.bool_]:
     """Which cells a person gave a label or confirmed it."""
-    settled: NDArray[np.bool_] = table["label_source"].to_numpy(object) == PERSON
-    return settled
+    return (table["label_source"] == PERSON).to_numpy(bool)
 
 
 def waiting_rows(table: pd.DataFrame) -> NDArray[np.bool_]:
@@ -96,7 +95,7 @@ def matching(table: pd.DataFrame, wanted: CellFilter, audit: Collection[int] = (
         passes = _shown(table, wanted.show)
     for column, value in (("label", wanted.label), ("region", wanted.region)):
         if value:
-            passes = passes & (table[column].to_numpy(object) == value)
+            passes = passes & (table[column] == value).to_numpy(bool)
     return np.flatnonzero(passes)
 
 
@@ -121,7 +120,7 @@ def ordered(table: pd.DataFrame, rows: Rows, order: Order) -> Rows:
 
 def progress(table: pd.DataFrame) -> dict[str, ClassProgress]:
     """How far the review of each class is, by the labels that count now; the first seen comes first."""
-    which, codes = pd.factorize(table["label"].to_numpy(object))
+    which, codes = pd.factorize(table["label"])
     numbers = [
         np.bincount(which[chosen], minlength=len(codes)).tolist()
         for chosen in (np.ones(len(table), bool), settled_rows(table), waiting_rows(table))
@@ -139,8 +138,7 @@ def _shown(table: pd.DataFrame, show: Show) -> NDArray[np.bool_]:
     if show is Show.ADDED:
         return table["cell_id"].to_numpy(np.int64) < 0
     if show is Show.CORRECTED:
-        changed: NDArray[np.bool_] = table["label"].to_numpy(object) != table["class"].to_numpy(object)
-        return settled_rows(table) & changed
+        return settled_rows(table) & (table["label"] != table["class"]).to_numpy(bool)
     return np.ones(len(table), bool)
 
 

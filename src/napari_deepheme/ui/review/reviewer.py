@@ -72,14 +72,18 @@ class Reviewer:
         """Follow the state after its cells changed."""
         table = self._cells()
         ids = table["cell_id"].to_numpy(np.int64)
-        new = ids[~np.isin(ids, self._known)]
+        same = np.array_equal(ids, self._ids)
+        new = ids[:0] if same else ids[~np.isin(ids, self._known)]
         if (new > 0).any():
             self.look_at(self.wanted, self.order, grouped=self.grouped)
             return
         here, selected = self.current_id, self.selected
-        self._known = np.concatenate([self._known, new])
-        self._listed = np.concatenate([self._listed, new])
-        self._arrange(table)
+        if same:
+            self._describe(table)
+        else:
+            self._known = np.concatenate([self._known, new])
+            self._listed = np.concatenate([self._listed, new])
+            self._arrange(table)
         self.go_to(here)
         staying = tuple(cell for cell in selected if cell in self._ids)
         self.selected = staying if len(staying) > 1 else self.selected
@@ -237,19 +241,25 @@ class Reviewer:
         return pd.DataFrame(empty).assign(mutual_information=[], ood_distance=[], region=[])
 
     def _arrange(self, table: pd.DataFrame) -> None:
+        """Find the rows of the list."""
         self._ids = table["cell_id"].to_numpy(np.int64)
-        self._labels = table["label"].to_numpy(object)
+        rows = pd.Index(self._ids).get_indexer(pd.Index(self._listed))
+        self._in_list: NDArray[np.intp] = rows[rows >= 0]
+        self._describe(table)
+
+    def _describe(self, table: pd.DataFrame) -> None:
+        """Know what the cells of the same rows are now, and group them by it."""
+        self._labels = table["label"].array
         self._confidence = table["confidence"].to_numpy(np.float64)
         self._yx = table[["y_px", "x_px"]].to_numpy(np.float64)
         self._settled, self._waiting = settled_rows(table), waiting_rows(table)
-        rows = pd.Index(self._ids).get_indexer(pd.Index(self._listed))
-        self._rows: NDArray[np.intp] = rows[rows >= 0]
+        self._rows = self._in_list
         self.groups = [("", len(self._rows))]
         if self.grouped:
             self._group()
 
     def _group(self) -> None:
-        labels = self._labels[self._rows]
+        labels = np.asarray(self._labels[self._rows], object)
         taxonomy = self._state.taxonomy
         codes = [*dict.fromkeys((*(taxonomy.codes if taxonomy else ()), *labels.tolist()))]
         rank = pd.Index(codes).get_indexer(pd.Index(labels))
