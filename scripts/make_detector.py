@@ -42,14 +42,14 @@ from napari_deepheme.train.heatmap import DetectorRecipe, learn, network_weights
 from napari_deepheme.train.painting import Painter, smear_colours
 
 PBC_MPP, BCCD_MPP, RED_CELL_UM = 0.20, 0.07, 7.2
-SINGLE_CELLS, FIELD_TIMES, RENDERED, NOTHING_TIMES = 2400, 4, 24, 3
+SINGLE_CELLS, FIELD_TIMES, RENDERED, NOTHING_TIMES = 1200, 2, 24, 3
 ARTEFACT_MPP, ARTEFACT_PX, MIDDLE_PX = 0.086, 250, 140
-CHULA_MPP, CHULA_HELD_BACK, CHULA_TIMES = 0.185, 5, 4
+CHULA_MPP, CHULA_HELD_BACK = 0.185, 5
 # fields of Chula RBC-12 with a white cell, or what may be one
 WITH_WHITE_CELL = frozenset(
     f"{number}.jpg" for number in (46, 100, 391, 427, 481, 496, 499, 523, 526, 532, 538, 682)
 )
-ODD_SMEARS, PAINTED_SINGLES, PAINTED_CROP_PX = 600, 3, 64
+ODD_SMEARS, ODD_TIMES, PAINTED_SINGLES, PAINTED_CROP_PX = 600, 3, 3, 64
 # of the odd smears' red cells: absorbance of red and of blue light relative to green, and of all three
 RED_TO_GREEN, BLUE_TO_GREEN, RED_CELL_DEPTH = (0.35, 2.0), (0.15, 1.9), (0.6, 2.4)
 DATA = (
@@ -155,7 +155,7 @@ def painted(fields: Sequence[MarkedField]) -> list[MarkedField]:
         own = stain_colours(np.stack(crops)) if crops else None
         if own is None:
             continue
-        pixels = torch.from_numpy(field.image).permute(2, 0, 1)[None].float() / 255
+        pixels = torch.tensor(field.image).permute(2, 0, 1)[None].float() / 255
         image = (Painter(own).painted(pixels, rng)[0] * 255).byte().permute(1, 2, 0).numpy()
         result.append(replace(field, image=image, white=white_of([image])))
     return result
@@ -227,7 +227,8 @@ def learned_fields(
     marked = singles, fields, *smears, red_cell_marks(data), [*artefacts, *nothing * (NOTHING_TIMES - 1)]
     single, field, smear, odd, red_cells, artefact = (drain(read_fields(marks), show) for marks in marked)
     other_colours = painted(single[::PAINTED_SINGLES] + field)
-    return single + other_colours + (field + smear) * FIELD_TIMES + odd + red_cells * CHULA_TIMES + artefact
+    thin = (field + smear + red_cells) * FIELD_TIMES
+    return single + other_colours + thin + odd * ODD_TIMES + artefact
 
 
 def blended(weights: bytes, with_file: Path) -> bytes:
