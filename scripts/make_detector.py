@@ -9,8 +9,9 @@ Version 2 is the mean of the weights of version 1 (commit c100fa9) and of what b
 trainings with artefacts, of 1,500 steps each; the second started from such a mean, too. A mean keeps what was
 known before (Wortsman et al. 2022, arXiv:2109.01903).
 
-Version 3 was trained on from version 2 with fields of Chula RBC-12 in which no nucleated cell is, with small
-rendered smears whose red cells have any hue, and with cells and fields painted in the colours of other smears.
+Version 3 was trained on from version 2 (``--start`` its member-0.safetensors ``--steps 800 --rate 1e-3``)
+with fields of Chula RBC-12 that hold no white cell, small rendered smears whose red cells have any hue, and
+cells and fields painted in the colours of other smears.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from napari_deepheme.detect.white import white_of
 from napari_deepheme.jobs import Progress, drain
 from napari_deepheme.models.bundle import EMBEDDED
 from napari_deepheme.models.device import Device
+from napari_deepheme.synth.stain import REFERENCE_LIGHT
 from napari_deepheme.train.detector import held_back
 from napari_deepheme.train.detector_bundle import DetectorFacts, make_detector
 from napari_deepheme.train.heatmap import DetectorRecipe, learn, network_weights
@@ -128,7 +130,7 @@ def odd_stain(seed: int) -> synth.Stain:
     return replace(
         stain,
         light=tuple(256 * np.exp(-glass)),
-        red_cell=tuple(np.array(synth.stain.REFERENCE_LIGHT) * np.exp(-density)),
+        red_cell=tuple(np.array(REFERENCE_LIGHT) * np.exp(-density)),
         basic=tuple(np.array(stain.basic) * np.exp(rng.normal(-0.1, 0.2) + rng.normal(0, 0.08, 3))),
     )
 
