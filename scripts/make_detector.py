@@ -8,6 +8,10 @@ cell of ``pbc/val``. Run it again and it goes on.
 Version 2 is the mean of the weights of version 1 (commit c100fa9) and of what became of them in two further
 trainings with artefacts, of 1,500 steps each; the second started from such a mean, too. A mean keeps what was
 known before (Wortsman et al. 2022, arXiv:2109.01903).
+
+Version 3 was trained on from version 2 (``--start`` its member-0.safetensors ``--steps 800 --rate 1e-3``)
+with fields of Chula RBC-12 that hold no white cell, small rendered smears whose red cells have any hue, and
+cells and fields painted in the colours of other smears.
 """
 
 from __future__ import annotations
@@ -26,24 +30,36 @@ from numpy.typing import NDArray
 from safetensors.torch import load, load_file, save
 
 from napari_deepheme import synth
+from napari_deepheme.classify.stain import stain_colours
 from napari_deepheme.datasets.duplicates import duplicate_groups, read_thumbnails
 from napari_deepheme.datasets.fields import NOTHING, MarkedField, Marks, read_fields, read_marks
+from napari_deepheme.detect.white import white_of
 from napari_deepheme.jobs import Progress, drain
 from napari_deepheme.models.bundle import EMBEDDED
 from napari_deepheme.models.device import Device
+from napari_deepheme.synth.stain import REFERENCE_LIGHT
 from napari_deepheme.train.detector import held_back
 from napari_deepheme.train.detector_bundle import DetectorFacts, make_detector
 from napari_deepheme.train.heatmap import DetectorRecipe, learn, network_weights
+from napari_deepheme.train.painting import Painter, smear_colours
 
 PBC_MPP, BCCD_MPP, RED_CELL_UM = 0.20, 0.07, 7.2
-SINGLE_CELLS, FIELD_TIMES, RENDERED, NOTHING_TIMES = 2400, 4, 24, 3
+SINGLE_CELLS, FIELD_TIMES, RENDERED, NOTHING_TIMES = 1200, 2, 24, 3
 ARTEFACT_MPP, ARTEFACT_PX, MIDDLE_PX = 0.086, 250, 140
+CHULA_MPP, CHULA_HELD_BACK = 0.185, 5
+# fields of Chula RBC-12 with a white cell, or what may be one
+WITH_WHITE_CELL = frozenset(
+    f"{number}.jpg" for number in (46, 100, 391, 427, 481, 496, 499, 523, 526, 532, 538, 682)
+)
+ODD_SMEARS, ODD_TIMES, PAINTED_SINGLES, PAINTED_CROP_PX = 600, 3, 3, 64
+# of the odd smears' red cells: absorbance of red and of blue light relative to green, and of all three
+RED_TO_GREEN, BLUE_TO_GREEN, RED_CELL_DEPTH = (0.35, 2.0), (0.15, 1.9), (0.6, 2.4)
 DATA = (
     "Single blood cells of Acevedo et al. 2020 (Data in Brief, Mendeley Data snkd93bnjr, CC BY 4.0; boxes by "
     "medmabcf), fields of BCCD (Shenggan/BCCD_Dataset, MIT) and TXL-PBC (lugan113/TXL-PBC_Dataset, MIT), "
     "artefacts of marrow smears of Matek et al. 2021 (Blood 138:1917, "
-    "TCIA 10.7937/TCIA.AXH3-T579, CC BY 4.0), "
-    "smears rendered by napari-deepheme"
+    "TCIA 10.7937/TCIA.AXH3-T579, CC BY 4.0), red cells of Chula RBC-12 (Chula-PIC-Lab/Chula-RBC-12-Dataset, "
+    "MIT), smears rendered by napari-deepheme"
 )
 NOTES = (
     "No cell of bone marrow was learned from, only artefacts: crowding, fat and particles are composed.",
@@ -84,6 +100,67 @@ def rendered_marks(work: Path) -> list[Marks]:
         boxes = truth[["y_px", "x_px", "height_px", "width_px"]].to_numpy(np.float32)
         marks.append(Marks(path, boxes, NOTHING, NOTHING, 0.4))
     return marks
+
+
+def odd_smears(work: Path) -> list[Marks]:
+    """Small rendered smears, each with glass of a smear of Chula RBC-12 and red cells of any hue."""
+    marks = []
+    for seed in range(ODD_SMEARS):
+        path = work / f"odd-{seed}.tif"
+        spec = synth.SmearSpec(
+            shape=(240, 240),
+            n_cells=7,
+            seed=20_000 + seed,
+            mpp=0.4,
+            stain=odd_stain(seed),
+            clustered=0.6 * (seed % 2),
+        )
+        truth = drain(synth.write_smear(path, spec))
+        boxes = truth[["y_px", "x_px", "height_px", "width_px"]].to_numpy(np.float32)
+        marks.append(Marks(path, boxes, NOTHING, NOTHING, 0.4))
+    return marks
+
+
+def odd_stain(seed: int) -> synth.Stain:
+    rng = np.random.default_rng([seed, 17])
+    glass = rng.choice(smear_colours())[0]
+    ratio = np.exp([rng.uniform(*np.log(RED_TO_GREEN)), 0.0, rng.uniform(*np.log(BLUE_TO_GREEN))])
+    density = ratio / ratio.sum() * np.exp(rng.uniform(*np.log(RED_CELL_DEPTH)))
+    stain = synth.Stain.random(rng)
+    return replace(
+        stain,
+        light=tuple(256 * np.exp(-glass)),
+        red_cell=tuple(np.array(REFERENCE_LIGHT) * np.exp(-density)),
+        basic=tuple(np.array(stain.basic) * np.exp(rng.normal(-0.1, 0.2) + rng.normal(0, 0.08, 3))),
+    )
+
+
+def red_cell_marks(data: Path) -> list[Marks]:
+    """Four fifths of the fields of Chula RBC-12, without those that show a white cell."""
+    files = sorted((data / "fields" / "chula_rbc").glob("*.jpg"))
+    learned = [file for n, file in enumerate(files) if n % CHULA_HELD_BACK]
+    return [
+        Marks(file, NOTHING, NOTHING, NOTHING, CHULA_MPP)
+        for file in learned
+        if file.name not in WITH_WHITE_CELL
+    ]
+
+
+def painted(fields: Sequence[MarkedField]) -> list[MarkedField]:
+    """Fields in the colours of other smears; those whose own colours cannot be told are left out."""
+    rng, result = np.random.default_rng(29), []
+    half = PAINTED_CROP_PX // 2
+    for field in fields:
+        wide = np.pad(field.image, ((half, half), (half, half), (0, 0)), mode="edge")
+        corners = field.cells[:, :2].round().astype(int).clip(0, np.array(field.image.shape[:2]) - 1)
+        crops = [wide[y : y + 2 * half, x : x + 2 * half] for y, x in corners]
+        own = stain_colours(np.stack(crops)) if crops else None
+        if own is None:
+            continue
+        pixels = torch.tensor(field.image).permute(2, 0, 1)[None].float() / 255
+        image = (Painter(own).painted(pixels, rng)[0] * 255).byte().permute(1, 2, 0).numpy()
+        result.append(replace(field, image=image, white=white_of([image])))
+    return result
 
 
 def artefact_split(data: Path) -> tuple[list[Marks], list[Marks]]:
@@ -148,9 +225,12 @@ def learned_fields(
     singles = pbc_marks(data, "train")
     singles = [singles[i] for i in np.linspace(0, len(singles) - 1, SINGLE_CELLS).astype(int)]
     nothing = [mark for mark in artefacts if mark.path.name in without_nucleus()]
-    marked = singles, fields, rendered_marks(work), [*artefacts, *nothing * (NOTHING_TIMES - 1)]
-    single, field, smear, artefact = (drain(read_fields(marks), show) for marks in marked)
-    return single + (field + smear) * FIELD_TIMES + artefact
+    smears = rendered_marks(work), odd_smears(work)
+    marked = singles, fields, *smears, red_cell_marks(data), [*artefacts, *nothing * (NOTHING_TIMES - 1)]
+    single, field, smear, odd, red_cells, artefact = (drain(read_fields(marks), show) for marks in marked)
+    other_colours = painted(single[::PAINTED_SINGLES] + field)
+    thin = (field + smear + red_cells) * FIELD_TIMES
+    return single + other_colours + thin + odd * ODD_TIMES + artefact
 
 
 def blended(weights: bytes, with_file: Path) -> bytes:
@@ -182,7 +262,7 @@ def main() -> None:
     network = drain(learn(fields, recipe, arguments.work / "training", (0, Device.AUTO)), show)
     facts = DetectorFacts(
         name="marrow-cells",
-        version="2",
+        version="3",
         data=DATA,
         licence="CC BY 4.0",
         split=f"by image: {SINGLE_CELLS} single cells, {len(learned)} fields and {len(artefacts)} artefacts "

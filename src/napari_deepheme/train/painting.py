@@ -22,6 +22,12 @@ _NUCLEUS_STRENGTH = (-0.4, 0.15)  # logarithm of the factor
 _FOLLOWS, _WANDER = 0.5, 0.08
 
 
+def smear_colours() -> NDArray[np.float64]:
+    """Optical densities of the glass, and over it of the red cells, of each smear; shape (n, 2, 3)."""
+    with (files(__package__) / COLOURS_FILE).open(encoding="utf-8") as file:
+        return np.loadtxt(file, delimiter=",", skiprows=1).reshape(-1, 2, 3)
+
+
 class Painter:
     """Paints cells of one laboratory in the colours of others.
 
@@ -33,8 +39,7 @@ class Painter:
 
     def __init__(self, own: StainColours) -> None:
         self._own = own
-        with (files(__package__) / COLOURS_FILE).open(encoding="utf-8") as file:
-            self._smears = np.loadtxt(file, delimiter=",", skiprows=1).reshape(-1, 2, 3)
+        self._smears = smear_colours()
 
     def painted(self, images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
         """Images (n, 3, h, w), 0 to 1, each in the colours of a smear drawn for it."""

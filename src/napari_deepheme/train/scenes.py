@@ -29,6 +29,7 @@ _MOST_OTHERS = 12  # of a field
 _LOOKS = ViewOptions(look=0.8, near=0.3, jpeg=0.15)
 _NEAREST = 0.62  # centres of neighbours, as a share of the sum of their radii
 _WHOLE, _GONE = 0.7, 0.1  # shares of a cut cell in view: it counts, it may or may not count, it does not
+_RED_HUE = 0.4  # of red cells in another stain: standard deviation of the logarithm of each channel
 _SIGMA = 0.1  # of the spot of a centre, as a share of the diameter
 
 
@@ -164,11 +165,13 @@ class SceneMaker:
                 scene.counts[int(first[0]) : int(last[0]) + 1, int(first[1]) : int(last[1]) + 1] = False
 
     def _scatter(self, scene: _Scene, rng: np.random.Generator) -> None:
-        """Red cells and platelets, loose or in rafts, thin or thick."""
+        """Red cells and platelets, loose or in rafts, thin or thick, of any hue."""
         n = int(np.exp(rng.uniform(1, 5)))
         chosen = rng.integers(len(self._others), size=n)
         gain = np.exp(rng.uniform(-0.5, 0.2) if rng.random() < 0.6 else rng.uniform(0.2, 1.1))
         views = self._others.views(chosen, gain, self._zoom, rng)
+        if rng.random() < 0.5:
+            views[:, :3] *= np.exp(rng.normal(0, _RED_HUE, (3, 1, 1))).astype(np.float32)
         places = rng.uniform(0, SCENE_PX, (n, 2))
         if rng.random() < 0.4:  # a raft: each beside the one before
             steps = rng.normal(0, 9, (n, 2))

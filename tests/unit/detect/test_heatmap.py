@@ -108,6 +108,19 @@ def test_glass_holds_no_cell(detector):
     assert len(cells_in(detector, glass, glass).score) == 0
 
 
+def test_overlapping_red_cells_of_another_hue_are_no_cells(detector, tmp_path):
+    stain = synth.Stain(red_cell=(170, 170, 190), light=(240, 240, 245), basic=(1.0, 0.95, 1.0))
+    spec = synth.SmearSpec(shape=(900, 900), n_cells=30, seed=31, mpp=0.25, stain=stain, clustered=0.3)
+    truth = drain(synth.write_smear(tmp_path / "slate.tif", spec))
+    with open_slide(tmp_path / "slate.tif") as slide:
+        image = slide.read((449.5, 449.5), (450, 450), 0.5)
+    found = cells_in(detector, image, image)
+    places = (truth[["y_px", "x_px"]].to_numpy(np.float64) + 0.5) / 2 - 0.5
+    counts = detection_counts(found.yx, places, truth[["height_px", "width_px"]].to_numpy() / 4)
+    assert counts.recall == 1
+    assert counts.precision > 0.6
+
+
 def test_the_slides_white_is_taken_and_nothing_of_it_is_kept(detector, crowd):
     image = crowd[0]
     dim = (image * 0.6).astype(np.uint8)

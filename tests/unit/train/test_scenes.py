@@ -200,3 +200,14 @@ def test_what_is_unsure_may_be_found_or_left_but_cells_composed_over_it_count(mo
     centres = (doubted.heat == 1).numpy()
     assert (~doubted.counts).any()
     assert doubted.counts.numpy()[centres].all()
+
+
+@pytest.mark.usefixtures("plain")
+def test_red_cells_of_any_hue_lie_in_scenes(monkeypatch):
+    without_mosaics(monkeypatch)
+    monkeypatch.setattr(SceneMaker, "_crowd", lambda *_: None)
+    density = -np.log(make(field(others=2), n=80).images.numpy().clip(1e-6))
+    stained = [(scene, scene.sum(axis=0) > 0.8) for scene in density]
+    hue = [np.log(scene[0][red].mean() / scene[1][red].mean()) for scene, red in stained if red.sum() > 50]
+    assert len(hue) > 20
+    assert np.std(hue) > 0.27  # 0.17 by the tint that every scatter has
