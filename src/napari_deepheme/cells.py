@@ -12,6 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+FARTHEST_PX = 1e9
+"""No slide has so many pixels in a row; positions beyond are nonsense, and their squares no numbers."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Region:
     """A part of a slide to analyse.
@@ -34,6 +38,8 @@ class Region:
             raise ValueError(
                 f"Region {self.name!r}: expected at least three (y, x) corners, got shape {outline.shape}"
             )
+        if not (np.abs(outline) < FARTHEST_PX).all():  # NaN neither
+            raise ValueError(f"Region {self.name!r}: expected corners in level-0 pixels")
         object.__setattr__(self, "outline", outline)
 
     @classmethod
