@@ -11,7 +11,6 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-
 FARTHEST_PX = 1e9
 """No slide has so many pixels in a row; positions beyond are nonsense, and their squares no numbers."""
 

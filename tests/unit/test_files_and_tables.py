@@ -141,7 +141,7 @@ def test_counts_are_not_read_from_a_pipe(pipe):
 def test_a_count_that_is_no_number_is_one_sentence(tmp_path, count):
     path = tmp_path / "manual.csv"
     path.write_text(f"class,A\nMyelocyte,{count}\n", encoding="utf-8")
-    with pytest.raises(TableError, match="Myelocyte has '.*expected a number of cells"):
+    with pytest.raises(TableError, match=r"Myelocyte has '.*expected a number of cells"):
         read_readings(path)
 
 

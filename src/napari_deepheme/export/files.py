@@ -8,8 +8,8 @@ from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from napari_deepheme.errors import OutputError, TableError
-from napari_deepheme.files import open_regular
 from napari_deepheme.export.table import NEWER_NUMBERS, NUMBER_COLUMNS, PROBABILITY, TEXT_COLUMNS
+from napari_deepheme.files import open_regular
 from napari_deepheme.tables import read_table, write_whole
 
 if TYPE_CHECKING:

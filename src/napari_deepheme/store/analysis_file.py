@@ -37,7 +37,6 @@ from napari_deepheme.store.rows import (
     sign_offs_from,
 )
 
-
 _UNITS = "SELECT key, failure FROM units ORDER BY number"
 
 

@@ -20,8 +20,8 @@ _MAX_VALUE_BYTES = 256 * 2**20
 """Of one value: the outputs of 50,000 cells by 24 networks of 100 classes."""
 
 _FAULTS = (
-    sqlite3.DatabaseError, KeyError, IndexError, ValueError, TypeError, OverflowError, RecursionError, EOFError,
-    zipfile.BadZipFile, zlib.error,
+    sqlite3.DatabaseError, KeyError, IndexError, ValueError, TypeError, OverflowError, RecursionError,
+    EOFError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 """What reading a file raises that somebody altered: its columns hold any type, its texts any JSON."""
 

@@ -15,7 +15,6 @@ from napari_deepheme.analysis.result import Facts
 from napari_deepheme.analysis.sign_off import SignOff
 from napari_deepheme.cells import FARTHEST_PX, Cells, RawOutputs, Region
 from napari_deepheme.fields import Field, FieldKind
-from napari_deepheme.stats.assessment import AssessmentOptions
 
 _CELL = np.dtype(
     [("id", "i8"), ("region", "i4"), ("y", "f8"), ("x", "f8"), ("diameter", "f4"), ("score", "f4")]
@@ -55,7 +54,7 @@ def fields_from(connection: sqlite3.Connection) -> tuple[tuple[Field, ...], tupl
             float(score),
             str(reason),
             float(cells),
-        )  # fmt: skip
+        )
         for name, _, kind, score, reason, cells, top, left, bottom, right in rows
     )
     ranks = [row[1] for row in rows]

@@ -1,4 +1,4 @@
-"""An analysis file that somebody altered is refused in a sentence: it runs nothing and never goes on for ever."""
+"""An analysis file that somebody altered is refused in a sentence: it runs nothing and comes to an end."""
 
 from __future__ import annotations
 
