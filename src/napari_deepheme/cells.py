@@ -11,6 +11,9 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+FARTHEST_PX = 1e9
+"""No slide has so many pixels in a row; positions beyond are nonsense, and their squares no numbers."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Region:
@@ -34,6 +37,8 @@ class Region:
             raise ValueError(
                 f"Region {self.name!r}: expected at least three (y, x) corners, got shape {outline.shape}"
             )
+        if not (np.abs(outline) < FARTHEST_PX).all():  # NaN neither
+            raise ValueError(f"Region {self.name!r}: expected corners in level-0 pixels")
         object.__setattr__(self, "outline", outline)
 
     @classmethod

@@ -6,6 +6,10 @@ from __future__ import annotations
 class DeepHemeError(Exception):
     """Something the user gave or asked for cannot be used; the message is one clear sentence."""
 
+    def __str__(self) -> str:
+        # what a library or a file says in it may have lines of its own
+        return " ".join(super().__str__().splitlines())
+
 
 class SlideError(DeepHemeError):
     """A slide file cannot be opened or read."""

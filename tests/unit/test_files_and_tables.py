@@ -10,8 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napari_deepheme.datasets.fields import read_marks
 from napari_deepheme.errors import OutputError, TableError
+from napari_deepheme.export import is_cells_csv
 from napari_deepheme.files import gunzip_bounded, open_regular, read_bounded
+from napari_deepheme.given.counts import read_readings
 from napari_deepheme.tables import check_output, read_table, write_whole
 
 
@@ -125,3 +128,22 @@ def test_what_is_no_table_is_one_sentence(tmp_path, pipe):
     for path in (pipe, tmp_path / "bytes.csv", tmp_path / "empty.csv", tmp_path / "none.csv"):
         with pytest.raises(TableError, match="cannot be read as a table"):
             read_table(path)
+
+
+def test_counts_are_not_read_from_a_pipe(pipe):
+    assert not is_cells_csv(pipe)
+    for read in (read_readings, lambda path: read_marks(path, None)):
+        with pytest.raises(TableError, match="a pipe"):
+            read(pipe)
+
+
+@pytest.mark.parametrize("count", ["²", "9" * 5000, "-1", "1.5"])
+def test_a_count_that_is_no_number_is_one_sentence(tmp_path, count):
+    path = tmp_path / "manual.csv"
+    path.write_text(f"class,A\nMyelocyte,{count}\n", encoding="utf-8")
+    with pytest.raises(TableError, match=r"Myelocyte has '.*expected a number of cells"):
+        read_readings(path)
+
+
+def test_a_message_is_one_line_whatever_a_library_or_a_file_says_in_it():
+    assert str(TableError("row 2:\n a field\r\nof two lines")) == "row 2:  a field of two lines"

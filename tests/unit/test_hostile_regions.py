@@ -84,3 +84,19 @@ def test_a_bomb_is_not_unpacked(tmp_path, monkeypatch):
     (tmp_path / "a.geojson.gz").write_bytes(gzip.compress(b" " * 10**7))
     with pytest.raises(OptionError, match="unpacks to more than"):
         read_regions(tmp_path / "a.geojson.gz")
+
+
+def test_a_kind_that_is_no_text_makes_no_cell(tmp_path):
+    for kind in (["detection"], {"detection": 1}, None, 5):
+        assert len(read_regions(written(tmp_path, SQUARE, objectType=kind))) == 1
+
+
+def test_positions_whose_squares_are_no_numbers_are_refused(tmp_path):
+    path = written(tmp_path, moved(0, scale=1e290))
+    for read in (read_regions, lambda path: read_cells(path, (0.25, 0.25))):
+        with pytest.raises(OptionError, match="numbers below 1e\\+09"):
+            read(path)
+    table = tmp_path / "a.csv"
+    table.write_text("x,y\n1,1e300\n")
+    with pytest.raises(OptionError, match="row 2, column y, is not a number below"):
+        read_cells(table, None)

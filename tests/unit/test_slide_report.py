@@ -134,6 +134,11 @@ def test_a_slide_without_cells_has_a_report_as_well(report, tmp_path):
     assert (tmp_path / "empty.pdf").read_bytes().startswith(b"%PDF")
 
 
+def test_cells_that_no_model_was_asked_about_do_not_cost_the_report(report):
+    entropy = np.append(report.review.entropy, np.nan)
+    render_slide(replace(report, review=replace(report.review, entropy=entropy)))
+
+
 def test_the_pdf_is_whole_and_the_same_every_time(report, tmp_path):
     for name in ("a.pdf", "b.PDF"):
         write_slide_report(report, tmp_path / name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,11 @@ from numpy.typing import NDArray
 
 from napari_deepheme.detect.white import White, white_of
 from napari_deepheme.errors import SlideError, TableError
+from napari_deepheme.files import read_bounded
 from napari_deepheme.given import read_cells
 from napari_deepheme.jobs import Job, Progress
 from napari_deepheme.slide.reader import Slide, open_slide
+from napari_deepheme.tables import MAX_TABLE_BYTES
 
 Floats = NDArray[np.float32]
 
@@ -205,7 +208,7 @@ def _scales(path: Path, table: pd.DataFrame, mpp: float | None) -> NDArray[np.fl
 
 def _table(path: Path) -> pd.DataFrame:
     try:
-        table = pd.read_csv(path)
+        table = pd.read_csv(BytesIO(read_bounded(path, MAX_TABLE_BYTES)))
     except (OSError, ValueError) as err:
         raise TableError(f"{path} cannot be read as CSV ({err}).") from err
     known = set(table.columns)

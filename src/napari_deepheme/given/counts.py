@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ import pandas as pd
 
 from napari_deepheme.errors import TableError
 from napari_deepheme.stats.readings import Reading
+from napari_deepheme.tables import read_table
 from napari_deepheme.taxonomy import PRESETS, codes_meant
 
 _ROUND = 0  # cells of two tables are the same where their centres are within a pixel's rounding
@@ -26,10 +28,7 @@ def read_readings(path: Path) -> tuple[Reading, ...]:
     TableError
         The file cannot be read, or is none of these.
     """
-    try:
-        table = pd.read_csv(path, keep_default_na=False, dtype=str)
-    except (OSError, ValueError) as err:
-        raise TableError(f"{path} cannot be read as a table ({err}); expected counts as CSV.") from err
+    table = read_table(path).fillna("")  # of a row that is too short
     if {"cell_id", "label", "x_px", "y_px"} <= set(table):
         return (reading_of_cells(table, path),)
     if {"class", "count"} <= set(table):
@@ -70,8 +69,10 @@ def _counts(
     filled = [(name, value) for name, value in filled if name]
     codes, counts = _codes([name for name, _ in filled], path), dict[str, int]()
     for code, (name, value) in zip(codes, filled, strict=True):
-        if not value.isdigit():
-            raise TableError(f"{path}: {name} has {value!r}; expected a number of cells, 0 or more.")
+        if not re.fullmatch("[0-9]{1,9}", value):
+            raise TableError(
+                f"{path}: {name} has {value[:40]!r}; expected a number of cells, 0 to 999999999."
+            )
         counts[code] = counts.get(code, 0) + int(value)
     return counts
 

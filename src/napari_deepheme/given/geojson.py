@@ -14,6 +14,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_deepheme.cells import FARTHEST_PX
 from napari_deepheme.errors import OptionError
 from napari_deepheme.files import gunzip_bounded, read_bounded
 
@@ -118,15 +119,16 @@ def positions(coordinates: object, where: str) -> Points:
     Raises
     ------
     OptionError
-        They are not finite numbers.
+        They are no numbers, or no slide reaches so far.
     """
     try:
         xy = np.asarray(coordinates, np.float64)
     except (TypeError, ValueError, OverflowError):  # the latter from a number of hundreds of digits
         xy = np.zeros(0)
-    if xy.ndim != 2 or xy.shape[1] not in (2, 3) or not np.isfinite(xy).all():
+    if xy.ndim != 2 or xy.shape[1] not in (2, 3) or not (np.abs(xy) < FARTHEST_PX).all():
         raise OptionError(
-            f"{where}: expected positions [x, y] of finite numbers, level-0 pixels; export the shapes again."
+            f"{where}: expected positions [x, y] of finite numbers below {FARTHEST_PX:g}, level-0 pixels; "
+            "export the shapes again."
         )
     yx: Points = xy[:, [1, 0]] - CORNER_PX
     return yx
@@ -156,12 +158,13 @@ def _feature(item: object, where: str) -> Feature:
         given = item.get("properties")
         properties = given if isinstance(given, dict) else {}
         kind = properties.get("objectType", item.get("id"))  # the latter in QuPath before 0.3
+        is_cell = isinstance(kind, str) and kind in _CELL_KINDS
         geometry = item.get("geometry") if "geometry" in item else item
         if geometry is None:  # a feature may be nowhere
-            return Feature(where, properties, "", None, kind in _CELL_KINDS)
+            return Feature(where, properties, "", None, is_cell)
         if isinstance(geometry, dict) and isinstance(geometry.get("type"), str):
             at = geometry.get("geometries" if geometry["type"] == "GeometryCollection" else "coordinates")
-            return Feature(where, properties, geometry["type"], at, kind in _CELL_KINDS)
+            return Feature(where, properties, geometry["type"], at, is_cell)
     raise OptionError(f"{where} has no geometry; expected GeoJSON features or geometries, export them again.")
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_deepheme.cells import FARTHEST_PX
 from napari_deepheme.errors import OptionError
 from napari_deepheme.given.geojson import CORNER_PX, Points, read_text
 
@@ -141,11 +142,12 @@ def _numbers(path: Path, table: pd.DataFrame) -> Points:
     import pandas as pd  # noqa: PLC0415
 
     numbers: Points = table.apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
-    if not np.isfinite(numbers).all():
-        row, column = np.argwhere(~np.isfinite(numbers))[0]
+    possible = np.abs(numbers) < FARTHEST_PX
+    if not possible.all():
+        row, column = np.argwhere(~possible)[0]
         raise OptionError(
             f"{path}: {table.iloc[row, column]!r} in row {table.index[row]}, column {table.columns[column]}, "
-            "is not a number; correct the row or take it out."
+            f"is not a number below {FARTHEST_PX:g}; correct the row or take it out."
         )
     return numbers
 

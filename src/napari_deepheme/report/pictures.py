@@ -55,6 +55,7 @@ def differential_chart(
 
 def entropy_chart(entropy: NDArray[np.float64], threshold: float, dpi: int = 110) -> bytes:
     """Histogram of the cells' entropies with the review threshold."""
+    entropy = entropy[np.isfinite(entropy)]  # NaN: cells that no model was asked about
 
     def draw(axes: Axes) -> None:
         most = max(float(entropy.max(initial=0.0)), threshold, 0.1) * 1.02

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 
 import numpy as np
@@ -13,6 +14,9 @@ _MAX_PIECES = 1024
 _SIZ_CHROMA = 46
 """Where a codestream keeps the sampling of its second component (ISO 15444-1, A.5.1)."""
 _COD = b"\xff\x52"
+_SOT, _SOD, _EOC = b"\xff\x90", b"\xff\x93", b"\xff\xd9"
+_IMPOSSIBLE = re.compile(rb"\xff[\x90\x93-\xff]")
+"""But for SOP and EPH (0xFF91, 0xFF92), which may lie between packets."""
 _COD_TRANSFORM = 8
 """Offset of the colour transform's flag from the COD marker (A.6.1)."""
 
@@ -33,6 +37,31 @@ def rgb_from_aperio(data: bytes, pixels: Pixels) -> Pixels:
     centred = pixels.astype(np.float32) - np.array([0, 128, 128], np.float32)
     rgb: Pixels = np.clip(np.rint(centred @ _RGB_FROM_YCBCR), 0, 255).astype(np.uint8)
     return rgb
+
+
+def complaint(data: bytes) -> str:
+    """What is wrong with the structure of a codestream whose header was checked, "" if nothing is.
+
+    Its decoder takes any bytes for some picture. But the lengths of its parts lead to its end marker (A.4),
+    and between them no 0xFF is followed by more than 0x8F: encoders stuff a bit to keep markers out (B.10.1,
+    C.3).
+    """
+    at = data.find(_SIZ_START) + 2
+    while data[at : at + 2] != _SOT:
+        length = int.from_bytes(data[at + 2 : at + 4], "big")
+        if data[at : at + 1] != b"\xff" or length < 2:
+            return "its header leads to no tile"
+        at += 2 + length
+    while data[at : at + 2] == _SOT:
+        length = int.from_bytes(data[at + 6 : at + 10], "big")
+        end = at + length if length else data.rfind(_EOC)
+        body = data.find(_SOD, at, end) + 2
+        if (length and length < 14) or body < at + 2:
+            return f"its part at byte {at} holds no data"
+        if _IMPOSSIBLE.search(data, body, min(end, len(data))):
+            return "its data hold what no encoder writes"
+        at = end
+    return "" if data[at : at + 2] == _EOC else "its parts do not lead to its end"
 
 
 def check_codestream(data: bytes) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from napari_deepheme.errors import SlideError
 from napari_deepheme.files import read_bounded
 from napari_deepheme.slide.damage import slipped_row
 from napari_deepheme.slide.jpeg import Decoded, read_jpeg, too_short_for
-from napari_deepheme.slide.jpeg2000 import check_codestream
+from napari_deepheme.slide.jpeg2000 import check_codestream, complaint
 from napari_deepheme.slide.metadata import JPEG_DENSITY, MISSING, PNG_DENSITY, Spacing
 from napari_deepheme.slide.planes import ArrayPlane, Pixels, Source
 from napari_deepheme.slide.png import check_png, png_shape
@@ -124,7 +124,7 @@ def _png(path: Path, data: bytes) -> Decoded:
 
 def _jpeg2000(path: Path, data: bytes) -> Decoded:
     _check_size(path, check_codestream(data))
-    return Decoded(_rgb(_as_bytes(imagecodecs.jpeg2k_decode(data))))
+    return Decoded(_rgb(_as_bytes(imagecodecs.jpeg2k_decode(data))), complaint(data))
 
 
 def _webp(path: Path, data: bytes) -> Decoded:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tifffile import TiffPage
 
 from napari_deepheme.slide.jpeg import Decoded, read_jpeg
-from napari_deepheme.slide.jpeg2000 import check_codestream, rgb_from_aperio
+from napari_deepheme.slide.jpeg2000 import check_codestream, complaint, rgb_from_aperio
 from napari_deepheme.slide.png import check_png, png_shape
 from napari_deepheme.slide.webp import leftover, webp_shape
 
@@ -39,14 +39,16 @@ def _lzma(data: bytes, out: int) -> bytes:
 
 _BYTE_CODECS: dict[int, Callable[[bytes, int], Any]] = {
     1: lambda data, out: data[:out],
-    5: lambda data, out: imagecodecs.lzw_decode(data, out=out),
+    5: lambda data, out: imagecodecs.lzw_decode(data, out=out + 1),
     8: lambda data, out: imagecodecs.zlib_decode(data, out=out),
     32946: lambda data, out: imagecodecs.zlib_decode(data, out=out),
-    32773: lambda data, out: imagecodecs.packbits_decode(data, out=out),
+    32773: lambda data, out: imagecodecs.packbits_decode(data, out=out + 1),
     50000: lambda data, out: imagecodecs.zstd_decode(data, out=out),
     34926: lambda data, out: imagecodecs.zstd_decode(data, out=out),
     34925: _lzma,
 }
+
+# one byte more than there should be shows that a damaged stream goes on: it seldom ends where it must
 
 SUPPORTED = {*JPEG, *JPEG2000, *WEBP, *PNG, *_BYTE_CODECS}
 
@@ -134,7 +136,8 @@ class SegmentDecoder:
     def _jpeg2000(self, data: bytes, rows: int, columns: int) -> Decoded:
         _check_shape("JPEG 2000", check_codestream(data), rows, columns)
         pixels = imagecodecs.jpeg2k_decode(data)
-        return Decoded(rgb_from_aperio(data, pixels) if self._compression == _APERIO_YCBCR else pixels)
+        rgb = rgb_from_aperio(data, pixels) if self._compression == _APERIO_YCBCR else pixels
+        return Decoded(rgb, complaint(data))
 
     def _webp(self, data: bytes, rows: int, columns: int) -> Decoded:
         _check_shape("WebP", webp_shape(data), rows, columns)

@@ -37,6 +37,8 @@ from napari_deepheme.store.rows import (
     sign_offs_from,
 )
 
+_UNITS = "SELECT key, failure FROM units ORDER BY number"
+
 
 class AnalysisFile(KeptCorrections, KeptModels):
     """An open analysis file; a :class:`~napari_deepheme.analysis.sink.Sink` for a run.
@@ -86,7 +88,7 @@ class AnalysisFile(KeptCorrections, KeptModels):
         with self._reading():
             units = dict(self._connection.execute("SELECT number, key FROM units"))
             rows = self._connection.execute("SELECT unit, y, x FROM cells WHERE id > 0").fetchall()
-        table = np.array(rows, np.float64).reshape(-1, 3)
+            table = np.array(rows, np.float64).reshape(-1, 3)
         return {key: table[table[:, 0] == number, 1:] for number, key in units.items()}
 
     def commit(self, unit: UnitResult) -> NDArray[np.int64]:
@@ -126,11 +128,11 @@ class AnalysisFile(KeptCorrections, KeptModels):
             raise AnalysisFileError(f"{self.path} is an analysis that was never begun; run it again.")
         shape = len(facts.bundle.members), len(facts.bundle.taxonomy.classes)
         with self._reading():
-            ids, cells, raw = cells_from(self._connection, shape)
-            units = dict(self._connection.execute("SELECT key, failure FROM units ORDER BY number"))
+            ids, cells, raw = cells_from(self._connection, shape, len(facts.regions))
+            units = {str(key): str(failure) for key, failure in self._connection.execute(_UNITS)}
             corrections = corrections_from(self._connection)
             signed = sign_offs_from(self._connection)
-        audit = audit_from(self._meta("audit").get("audit"))
+            audit = audit_from(self._meta("audit").get("audit"))
         return Analysis(
             facts, ids, cells, raw, units, corrections, self.finished, audit=audit, sign_offs=signed
         )

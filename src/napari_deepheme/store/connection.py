@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -10,10 +12,18 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from napari_deepheme.errors import AnalysisFileError
-from napari_deepheme.store.schema import APPLICATION_ID, FORMAT, upgrade
+from napari_deepheme.store.schema import APPLICATION_ID, FORMAT, check_schema, upgrade
 
 BUSY_SECONDS = 10.0
 """How long to wait for another process that writes."""
+_MAX_VALUE_BYTES = 256 * 2**20
+"""Of one value: the outputs of 50,000 cells by 24 networks of 100 classes."""
+
+_FAULTS = (
+    sqlite3.DatabaseError, KeyError, IndexError, ValueError, TypeError, OverflowError, RecursionError,
+    EOFError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+"""What reading a file raises that somebody altered: its columns hold any type, its texts any JSON."""
 
 
 @contextmanager
@@ -25,8 +35,8 @@ def explained(path: Path, doing: str) -> Iterator[None]:
         full = "full" in str(err)
         what = "its disk is full; free some space, what was there before is kept" if full else f"{err}"
         raise AnalysisFileError(f"{path} cannot be {doing} ({what}).") from err
-    except (sqlite3.DatabaseError, KeyError, ValueError) as err:
-        first = str(err).splitlines()[0]
+    except _FAULTS as err:
+        first = (str(err).splitlines() or [type(err).__name__])[0][:160]
         raise AnalysisFileError(
             f"{path} is damaged or no analysis file ({first}); get it again, or run the analysis anew."
         ) from err
@@ -67,6 +77,7 @@ def connected(path: Path, *, writable: bool) -> sqlite3.Connection:
     connection = sqlite3.connect(
         f"{uri}?mode={mode}", uri=True, timeout=BUSY_SECONDS, check_same_thread=False
     )
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_VALUE_BYTES)
     if writable:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
@@ -91,6 +102,7 @@ def in_this_format(connection: sqlite3.Connection, path: Path, *, writable: bool
     """
     try:
         version = _format(connection, path)
+        check_schema(connection, version)
         if version == FORMAT:
             return connection
         if not writable:
@@ -105,7 +117,7 @@ def in_this_format(connection: sqlite3.Connection, path: Path, *, writable: bool
 def _format(connection: sqlite3.Connection, path: Path) -> int:
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if application != APPLICATION_ID:
+    if application != APPLICATION_ID or version < 1:
         raise ValueError("SQLite knows no analysis in it")
     if version > FORMAT:
         raise AnalysisFileError(

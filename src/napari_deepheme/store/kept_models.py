@@ -15,7 +15,7 @@ from napari_deepheme.cells import RawOutputs
 from napari_deepheme.classify.bundle import BundleSpec
 from napari_deepheme.store.codec import calibration_from, calibration_json
 from napari_deepheme.store.open_file import OpenFile, now, person
-from napari_deepheme.store.rows import insert_outputs
+from napari_deepheme.store.rows import insert_outputs, outputs_of
 
 _IN_USE = "model in use"
 _SOURCE = "model source"
@@ -40,8 +40,9 @@ class KeptModels(OpenFile):
     @property
     def in_use(self) -> int | None:
         """Number of the learned model in use; None for the run's own."""
-        number = self._meta(_IN_USE).get(_IN_USE)
-        return None if number is None else int(number)
+        with self._reading():
+            number = self._meta(_IN_USE).get(_IN_USE)
+            return None if number is None else int(number)
 
     @property
     def source(self) -> str:
@@ -80,7 +81,8 @@ class KeptModels(OpenFile):
             bundle, folder, calibration, cells, who, when, known = found
             spec = BundleSpec.model_validate_json(bundle)
             ids, raw = _outputs(self._connection, number, spec)
-        return Learned(spec, Path(folder), calibration_from(calibration), cells, ids, raw, known, who, when)
+            measured = calibration_from(calibration)
+        return Learned(spec, Path(folder), measured, cells, ids, raw, known, who, when)
 
     def learn(self, learned: Learned, who: str = "") -> Learned:
         """Keep a learned model with its outputs and take it into use; gives it with who and when."""
@@ -152,7 +154,6 @@ def _outputs(
     ids, parts = [np.zeros(0, np.int64)], [RawOutputs.empty(members, classes)]
     query = "SELECT first, n, members, distance FROM learned_outputs WHERE model = ? ORDER BY first"
     for first, n, probabilities, distance in connection.execute(query, (number,)):
-        values = np.frombuffer(probabilities, np.float16).reshape(members, n, classes)
-        parts.append(RawOutputs(values, np.frombuffer(distance, np.float32)))
+        parts.append(outputs_of(n, probabilities, distance, (members, classes)))
         ids.append(np.arange(first, first + n))
     return np.concatenate(ids), RawOutputs.concatenate(parts)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from functools import cache
 
 APPLICATION_ID = 0x44484D45
 """Tells an analysis file from any other SQLite file ("DHME")."""
@@ -69,6 +71,40 @@ def create(connection: sqlite3.Connection) -> None:
         f"BEGIN; {TABLES} {LEARNING} PRAGMA application_id = {APPLICATION_ID}; "
         f"PRAGMA user_version = {FORMAT}; COMMIT;"
     )
+
+
+def check_schema(connection: sqlite3.Connection, version: int) -> None:
+    """Refuse a file that holds anything but the tables of its format, each page of them once.
+
+    A view, a trigger or a computed column is a program of whoever made the file: it may never end, or change
+    what is written. So may tables whose pages lead to themselves.
+
+    Raises
+    ------
+    ValueError
+        It does.
+    """
+    found = connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL LIMIT 100")
+    if _plain(found) != _tables(version):
+        raise ValueError("its tables are not those of an analysis")
+    ((said,),) = connection.execute("PRAGMA quick_check(1)")
+    if said != "ok":
+        raise ValueError(str(said))
+
+
+@cache
+def _tables(version: int) -> list[str]:
+    """What SQLite keeps of the tables of a format."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.executescript(TABLES)
+        for each in UPGRADES[: max(0, version - 1)]:
+            each(connection)
+        return _plain(connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL"))
+
+
+def _plain(rows: Iterable[tuple[object]]) -> list[str]:
+    """Statements without what says nothing: spaces, and a default that the first files of format 2 have."""
+    return sorted("".join(str(sql).split()).replace("DEFAULTx''", "") for (sql,) in rows)
 
 
 def upgrade(connection: sqlite3.Connection, version: int) -> None:

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from imagecodecs import jpeg_encode
+from imagecodecs import jpeg2k_encode, jpeg_encode
 from painted_slides import texture, write_tiff
 
 from napari_deepheme.errors import DamagedTileError, SlideError
 from napari_deepheme.slide import Damaged, open_slide
+from napari_deepheme.slide.jpeg2000 import complaint
 
 FULL = texture(640, 512)
 TILE = 6
@@ -40,9 +41,41 @@ def lost(data: bytes) -> bytes:
     return data[:half] + bytes(b ^ 0x15 for b in data[half : half + 12]) + data[half + 12 :]
 
 
+def other_end(data: bytes) -> bytes:
+    """The last third is of another file."""
+    third = len(data) // 3
+    return data[:-third] + b"\x55" * third
+
+
+def longer(data: bytes) -> bytes:
+    """A code is another, whose text is longer: all that follows moves on, and some is left over."""
+    fifth = len(data) // 5
+    return data[:fifth] + bytes([data[fifth] ^ 0x15]) + data[fifth + 1 :]
+
+
+def marked(data: bytes) -> bytes:
+    """A marker lies where none can be."""
+    half = len(data) // 2
+    return data[:half] + b"\xff\xb7" + data[half + 2 :]
+
+
+def test_sound_jpeg_2000_of_every_shape_is_not_complained_of():
+    options = ({}, {"level": 30}, {"codecformat": "jp2"}, {"reversible": True})
+    for side, chosen in zip((8, 130, 64, 300), options, strict=True):
+        assert complaint(jpeg2k_encode(FULL[:side, :side], **chosen)) == ""
+    whole = jpeg2k_encode(FULL)
+    assert complaint(whole + b"\0") == ""  # filled up to an even length
+    assert "end" in complaint(whole[:-2])
+
+
 @pytest.mark.parametrize(
     ("compression", "how"),
     [
+        ("jpeg2000", other_end),
+        ("jpeg2000", marked),
+        ("lzw", longer),
+        ("lzw", other_end),
+        ("packbits", other_end),
         ("jpeg", dry),
         ("jpeg", lost),
         ("webp", lost),
