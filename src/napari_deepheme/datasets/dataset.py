@@ -7,11 +7,14 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from io import StringIO
 from pathlib import Path
 
 from napari_deepheme.datasets.folders import labelled_images
 from napari_deepheme.datasets.labels import listed
 from napari_deepheme.errors import OptionError, TableError, TaxonomyError
+from napari_deepheme.files import read_bounded
+from napari_deepheme.tables import MAX_TABLE_BYTES
 from napari_deepheme.taxonomy import PRESETS, Taxonomy, codes_meant
 
 TRAIN, VAL = "train", "val"
@@ -161,16 +164,17 @@ def _table(path: Path) -> list[TrainingImage]:
 def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     """Line number and cells of each row, blanks stripped."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            header = file.readline()
-            file.seek(0)
-            reader = csv.DictReader(file, delimiter=max(",;\t", key=header.count), restval="")
-            # cells beyond the header come as a list under the name None
-            rows = [
-                (reader.line_num, {k.strip(): v.strip() for k, v in row.items() if k is not None})
-                for row in reader
-            ]
-            columns = [name.strip() for name in reader.fieldnames or ()]
+        text = read_bounded(path, MAX_TABLE_BYTES).decode("utf-8-sig")
+        header = text.partition("\n")[0]
+        reader = csv.DictReader(
+            StringIO(text, newline=""), delimiter=max(",;\t", key=header.count), restval=""
+        )
+        # cells beyond the header come as a list under the name None
+        rows = [
+            (reader.line_num, {k.strip(): v.strip() for k, v in row.items() if k is not None})
+            for row in reader
+        ]
+        columns = [name.strip() for name in reader.fieldnames or ()]
     except (OSError, ValueError, csv.Error) as err:
         raise TableError(f"{path} cannot be read as a table ({err}); expected CSV in UTF-8.") from err
     boxed = [name for name in _BOX_COLUMNS if name in columns]

@@ -57,9 +57,10 @@ def learned(analysis):
     return replace(analysis, learned=LearnedModel("toy 1", Path("mine"), 120, "Ada", USED))
 
 
-def test_labels_that_people_chose_give_a_verdict_with_a_caveat_and_correct_nothing(analysis):
+def test_labels_that_people_chose_vouch_for_no_slide_and_correct_nothing(analysis):
     chosen, drawn = reliability_of(analysis), reliability_of(at_random(analysis))
-    assert chosen.like_ours.verdict is drawn.like_ours.verdict is Verdict.GREEN
+    assert chosen.like_ours.verdict is Verdict.UNKNOWN
+    assert drawn.like_ours.verdict is Verdict.GREEN
     assert "people chose to label" in chosen.like_ours.advice
     assert "people chose" not in drawn.like_ours.advice
     assert chosen.by_code is None
