@@ -80,10 +80,10 @@ def test_the_layer_ends_as_the_analysis_and_is_kept_beside_the_slide(
     # once more: nothing is computed twice, and nothing is lost of what was corrected
     state = state_of(own_viewer)
     state.relabel([1], "L2")
-    state.options = replace(state.options, detection_threshold=0.2, review_threshold=0.4)
+    state.options = replace(state.options, detection_threshold=0.27, review_threshold=0.4)
     repeated, again = classify(own_viewer, asked)
     assert state.options == repeated.facts.options.assessment
-    assert (state.options.detection_threshold, state.options.review_threshold) == (0.2, 0.4)
+    assert (state.options.detection_threshold, state.options.review_threshold) == (0.27, 0.4)
     assert len(state.sessions) == 1
     assert again == text
     assert state.table["label"][0] == "L2"
