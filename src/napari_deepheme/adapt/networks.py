@@ -55,6 +55,7 @@ class Frozen:
         self._bundle, self._device = bundle, device
         self._ensemble = Ensemble(bundle, device, Precision.FP32)
         self._facts = self._ensemble.facts
+        self._own_norm: dict[bool, list[bytes]] = {}
         name = last_layer_name(bundle)
         weights = [load(content) for content in self.weights(Look(matched=False))]
         self.layers = tuple(
@@ -83,7 +84,7 @@ class Frozen:
         looks = [Look(matched) for matched in matching]
         if self._can_take_statistics(labels):
             looks += [Look(matched, own_norm=True) for matched in matching]
-        self._own_norm: dict[bool, list[bytes]] = {}
+        self._own_norm.clear()
         found: dict[Look, NDArray[np.float32]] = {}
         for look in looks:
             shown = [

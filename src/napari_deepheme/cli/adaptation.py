@@ -53,7 +53,6 @@ def adapt(
     # seconds that help texts need not wait for
     from napari_deepheme.adapt import AdaptOptions, LabelledCells, label_sources  # noqa: PLC0415
     from napari_deepheme.adapt import adapt as adapt_job  # noqa: PLC0415
-    from napari_deepheme.adapt.figures import TITLES  # noqa: PLC0415
     from napari_deepheme.classify.bundle import load_bundle  # noqa: PLC0415
     from napari_deepheme.export.files import check_folder  # noqa: PLC0415
 
@@ -67,7 +66,13 @@ def adapt(
         print_warning(notice)
     if as_json:
         print_json(_document(adapted, out))
-        return
+    else:
+        _print(adapted, out)
+
+
+def _print(adapted: Adapted, out: Path) -> None:
+    from napari_deepheme.adapt.figures import TITLES  # noqa: PLC0415  as above
+
     labelled = {code: n for code, n in adapted.counts.items() if n}
     matched = "matched" if adapted.look.matched else "as it is"
     norm = "with statistics of these cells" if adapted.look.own_norm else "the parent's"

@@ -34,8 +34,8 @@ class CalibrationSet:
         Whether the cells were drawn at random, or held back whole; False where people chose which cells to
         label, so that doubtful and rare ones may be more among them than among a slide's.
     cross_validated : bool
-        Whether each cell was judged by what learned from the others, and the model then learned from all: so
-        it is a little surer of new cells than it was of these.
+        Whether the probabilities are cross-validated, and the model was then trained on all these cells: its
+        entropy on new cells is then slightly lower than on these.
     """
 
     probabilities: NDArray[np.float32]

@@ -121,10 +121,11 @@ def exchangeability(
     has its own mix of them (van Elteren 1960, Bull Inst Int Stat 37:351); the larger departure of the two
     standardised rank sums is compared with that of random exchanges within the classes (Westfall & Young
     1993, for two statistics at once). Two-sided: cells on which the model is more confident than on
-    real ones, such as rendered cells it learned from, differ from the calibration cells as well. Where the
-    calibration cells were judged in cross-validation the model is surer of any new cell, and where people
-    chose them, doubtful and odd ones may be more: then cells that are surer, or nearer, are no alarm, and
-    that no difference is found tells nothing: the verdict is unknown, never green.
+    real ones, such as rendered cells it learned from, differ from the calibration cells as well. If
+    the calibration cells are cross-validated, the final model has a lower entropy on new cells, so a lower
+    entropy is no alarm. If people chose them, they may be more uncertain and more unusual than the cells of a
+    slide: then neither a lower entropy nor a smaller distance is an alarm, and without an alarm the verdict
+    is unknown, never green.
 
     Parameters
     ----------
@@ -145,22 +146,27 @@ def exchangeability(
     n, held = (sum(getattr(each, name) for each in strata) for name in ("n", "n_calibration"))
     if n == 0 or held == 0:
         return _unknown(n, held, _FEW)
-    rng = np.random.default_rng(seed)
+    sides = _two_sided(calibration)
+    p = _p_value(strata, sides, permutations, np.random.default_rng(seed))
+    pairs = sum(each.n * each.n_calibration for each in strata)
+    far, unsure = np.sum([each.wins() for each in strata], axis=0) / pairs
+    largest = float(np.nanmax(_departures(np.array([far, unsure]) - 0.5, sides)))
+    verdict, reason = _verdict(p, largest, n, calibration)
+    return Exchangeability(verdict, p, float(far), float(unsure), n, held, calibration.at_random, reason)
+
+
+def _p_value(
+    strata: list[_Stratum], two_sided: NDArray[np.bool_], permutations: int, rng: np.random.Generator
+) -> float:
+    """How often random exchanges depart as far as the slide's cells, in the larger of the two statistics."""
     observed = np.sum([each.statistic() for each in strata], axis=0)
     exchanged = np.sum([each.exchanged(permutations, rng) for each in strata], axis=0)
     spread = exchanged.std(axis=0)
     usable = spread > 0
-    centre, spread = exchanged.mean(axis=0)[usable], spread[usable]
-    sides = _two_sided(calibration)
-    most = _departures((exchanged[:, usable] - centre) / spread, sides[usable]).max(axis=1, initial=0.0)
-    departure = _departures((observed[usable] - centre) / spread, sides[usable]).max(initial=0.0)
-    p = (1 + (most >= departure - 1e-9).sum()) / (1 + permutations)
-    pairs = sum(each.n * each.n_calibration for each in strata)
-    far, unsure = np.sum([each.wins() for each in strata], axis=0) / pairs
-    largest = float(np.nanmax(_departures(np.array([far, unsure]) - 0.5, sides)))
-    verdict, reason = _verdict(float(p), largest, n, calibration)
-    figures = float(p), float(far), float(unsure)
-    return Exchangeability(verdict, *figures, n, held, calibration.at_random, reason)
+    centre, spread, sides = exchanged.mean(axis=0)[usable], spread[usable], two_sided[usable]
+    most = _departures((exchanged[:, usable] - centre) / spread, sides).max(axis=1, initial=0.0)
+    departure = _departures((observed[usable] - centre) / spread, sides).max(initial=0.0)
+    return float((1 + (most >= departure - 1e-9).sum()) / (1 + permutations))
 
 
 def _unknown(n: int, n_calibration: int, reason: str) -> Exchangeability:

@@ -59,12 +59,9 @@ def clustered_places(
     for group in sorted(groups, key=len, reverse=True):
         shape = _grown(radii[group], rng)
         for _ in range(_TRIES):
-            places[group] = shape + rng.uniform(0, size_um)
-            if (
-                _within(places[group], sides_um[group], size_um)
-                and holds(places[group]).all()
-                and _apart(places, radii, group, placed)
-            ):
+            places[group] = here = shape + rng.uniform(0, size_um)
+            inside = _within(here, sides_um[group], size_um) and holds(here).all()
+            if inside and _apart(places, radii, group, placed):
                 break
         else:
             raise OptionError(
