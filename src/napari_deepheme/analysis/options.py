@@ -90,7 +90,7 @@ class RunOptions:
 
     device: Device = Device.AUTO
     precision: Precision = Precision.AUTO
-    batch_size: int = 32
+    batch_size: int = 8
     backend: Backend = Backend.TORCH
 
     def __post_init__(self) -> None:

@@ -202,9 +202,13 @@ def _is_readable(slide: Slide, centre: NDArray[np.float64], px: int, mpp: float)
 
 
 def _prior(engine: Engine, pixels: Pixels, stain: StainColours | None) -> tuple[float, ...] | None:
-    """Class prior of the slide, estimated on some of its cells; None if the model's own is not known."""
+    """Class prior of the slide, estimated on some of its cells; None if the model's own is not known.
+
+    For shares of classes one look at many cells is worth more than the whole ensemble's at a few, and a person
+    waits for it.
+    """
     spec = engine.bundle.spec
     if spec.class_prior is None or not len(pixels):
         return None
-    probabilities = calibrated(engine.ensemble.run(pixels, stain), spec.calibration)
+    probabilities = calibrated(engine.ensemble.at_a_glance(pixels, stain), spec.calibration)
     return tuple(class_prior(probabilities, np.array(spec.class_prior)).tolist())

@@ -162,6 +162,15 @@ class Ensemble:
 
         return ask_in_turn(ask, len(self._members), len(crops), settling)
 
+    def at_a_glance(self, crops: NDArray[np.uint8], stain: StainColours | None = None) -> RawOutputs:
+        """What the first member says of its first view of crops; enough for shares of classes, not of a cell.
+
+        The distances are NaN.
+        """
+        glance = partial(self._batch, stain, self._members[:1], self.facts.views[:1])
+        members = np.concatenate([said for said, _ in self._runner.run(crops, glance)], axis=1)
+        return RawOutputs(members.astype(np.float16), np.full(len(crops), np.nan, np.float32))
+
     def features(self, crops: NDArray[np.uint8], stain: StainColours | None = None) -> NDArray[np.float32]:
         """What each member makes of crops before its last layer, shape (m, n, d)."""
         return self.outputs(crops, stain)[1]
@@ -175,31 +184,37 @@ class Ensemble:
     def _outputs(
         self, crops: NDArray[np.uint8], stain: StainColours | None, members: Sequence[Answer]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        parts = self._runner.run(crops, partial(self._batch, stain, members))
+        parts = self._runner.run(crops, partial(self._batch, stain, members, self.facts.views))
         probabilities, features = (np.concatenate(each, axis=1) for each in zip(*parts, strict=True))
         return probabilities, features
 
     def views(self, crops: NDArray[np.uint8], stain: StainColours | None = None) -> torch.Tensor:
         """RGB crops as the networks take them, every view of all of them: shape (views × n, 3, p, p)."""
         images = torch.from_numpy(np.ascontiguousarray(crops)).to(self.device).permute(0, 3, 1, 2)
-        return self._views(images, stain)
+        return self._views(images, stain, self.facts.views)
 
     def _batch(
-        self, stain: StainColours | None, members: Sequence[Answer], crops: torch.Tensor
+        self,
+        stain: StainColours | None,
+        members: Sequence[Answer],
+        magnifications: Sequence[float],
+        crops: torch.Tensor,
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        views = self._views(crops, stain)
+        views = self._views(crops, stain, magnifications)
         with self._runner.autocast():
             outputs = [member(views) for member in members]
         features, logits = (
-            torch.stack(each).float().view(len(each), len(self.facts.views), len(crops), each[0].shape[1])
+            torch.stack(each).float().view(len(each), len(magnifications), len(crops), each[0].shape[1])
             for each in zip(*outputs, strict=True)
         )
         probabilities = self._probabilities(logits).mean(dim=1)
         return probabilities.cpu().numpy(), features.mean(dim=1).cpu().numpy()
 
-    def _views(self, crops: torch.Tensor, stain: StainColours | None) -> torch.Tensor:
+    def _views(
+        self, crops: torch.Tensor, stain: StainColours | None, magnifications: Sequence[float]
+    ) -> torch.Tensor:
         images = (self._in_training_colours(crops, stain) - self._mean) / self._std
-        return torch.cat([_view(images, size, number) for number, size in enumerate(self.facts.views)])
+        return torch.cat([_view(images, size, number) for number, size in enumerate(magnifications)])
 
     def _in_training_colours(self, crops: torch.Tensor, stain: StainColours | None) -> torch.Tensor:
         """Crops (n, 3, p, p) of uint8 as the model is to see them, 0 to 1."""

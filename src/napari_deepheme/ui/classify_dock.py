@@ -173,7 +173,8 @@ class ClassifyDock(QWidget):
             self._showed_run = run is not None
             self._update_controls()
         if run is not None:
-            self.bar.setRange(0, run.progress.total)
+            # never Qt's busy bar: where no graphics card draws, its animation takes more than half the processor
+            self.bar.setRange(0, max(run.progress.total, 1))
             self.bar.setValue(run.progress.done)
             self.progress_line.setText(run.line)
             self.status.clear()
