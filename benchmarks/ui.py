@@ -20,7 +20,7 @@ from pathlib import Path
 import napari
 import numpy as np
 import psutil
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QThreadPool, QTimer
 from qtpy.QtTest import QTest
 
 from benchmarks.large_cells import many_cells
@@ -155,6 +155,9 @@ def warm_run(watch: Watch, docks: AllDocks, where: Where, *, cancel: bool = Fals
     classify.where_box.radios[where].click()
     former = state.session
     QTest.qWait(1000)
+    wait_for(
+        lambda: QThreadPool.globalInstance().activeThreadCount() == 0
+    )  # a cancelled run is in its last step
     watch.stalls.restart()
     start = time.perf_counter()
     classify.run_button.click()

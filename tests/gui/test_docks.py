@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from napari._app_model import get_app_model
 from PIL import Image
-from qtpy.QtCore import Qt, QThreadPool
+from qtpy.QtCore import QEvent, QObject, Qt, QThreadPool
 from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_deepheme.analysis.options import AnalysisOptions
@@ -246,6 +246,38 @@ def test_a_run_outlives_its_dock_and_ends_with_the_window(with_slide, endless):
     with_slide.state.close()  # as the window does
     with_slide.wait(endless.is_set)
     assert with_slide.state.run is None
+
+
+class Paints(QObject):
+    """Counts how often a window is drawn anew."""
+
+    def __init__(self, window):
+        super().__init__()
+        self.n = 0
+        window.installEventFilter(self)
+
+    def eventFilter(self, _, event):  # noqa: N802 - Qt's name
+        self.n += event.type() == QEvent.Type.UpdateRequest
+        return False
+
+
+@pytest.mark.usefixtures("endless")
+def test_nothing_moves_in_the_window_while_one_waits_for_a_run(with_slide, monkeypatch):
+    """An animation draws the whole window each time, which without a graphics card slows the networks down."""
+    monkeypatch.setattr(Networks, "warm", lambda *_: None)
+    with_slide.viewer.window.show()
+    with_slide.click(with_slide.classify.run_button)
+    with_slide.wait(lambda: with_slide.cells)
+    paints = Paints(with_slide.viewer.window._qt_window)
+
+    def calm():
+        before = paints.n
+        with_slide.qtbot.wait(1000)
+        return paints.n - before < 3
+
+    with_slide.wait(calm)
+    with_slide.classify._show_bar(Progress("Looking over the slide"))
+    assert with_slide.classify.bar.maximum() > 0  # Qt's busy bar has none
 
 
 def test_a_window_closed_during_a_run_leaves_a_whole_file_and_no_thread(

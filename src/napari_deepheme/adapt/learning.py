@@ -179,10 +179,11 @@ def _asked(
     calibration = replace(analysis.facts.calibration, stain=own.stain, class_prior=own.class_prior)
     yx, total = analysis.cells.yx, len(analysis.ids)
     parts = [RawOutputs.empty(len(spec.members), len(spec.taxonomy.classes))]
-    for start in range(0, total, run.batch_size):
-        pixels = crops(slide, yx[start : start + run.batch_size], spec.input_px, spec.mpp)
+    at_once = engine.ensemble.full_batch
+    for start in range(0, total, at_once):
+        pixels = crops(slide, yx[start : start + at_once], spec.input_px, spec.mpp)
         parts.append(engine.ensemble.run(pixels, calibration.stain))
-        yield Progress("Asking the new model", min(start + run.batch_size, total), total)
+        yield Progress("Asking the new model", min(start + at_once, total), total)
     folder = Path(str(adapted.bundle.root))
     return Learned(
         spec,

@@ -82,8 +82,8 @@ class RunOptions:
     precision : Precision
         Precision of the networks' arithmetic.
     batch_size : int
-        Crops per pass through the classifier, on the CPU for each core; of tiles the detector takes as many
-        as have their pixels.
+        Crops per pass through the classifier on each core of the CPU, where larger passes do not fit the
+        caches; a GPU takes eight times as many. Of tiles the detector takes as many as have their pixels.
     backend : Backend
         What computes the classifier's networks.
     """

@@ -204,8 +204,8 @@ def _is_readable(slide: Slide, centre: NDArray[np.float64], px: int, mpp: float)
 def _prior(engine: Engine, pixels: Pixels, stain: StainColours | None) -> tuple[float, ...] | None:
     """Class prior of the slide, estimated on some of its cells; None if the model's own is not known.
 
-    For shares of classes one look at many cells is worth more than the whole ensemble's at a few, and a person
-    waits for it.
+    For shares of classes, one look at many cells is worth more than the whole ensemble's at a few, and a
+    person waits for it.
     """
     spec = engine.bundle.spec
     if spec.class_prior is None or not len(pixels):

@@ -40,7 +40,7 @@ class Ensemble:
     precision : Precision
         ``auto`` takes bfloat16 where it is fast, if the bundle says that its calls bear it.
     batch_size : int
-        Crops per pass, on the CPU of each core; halved for good when the device runs out of memory.
+        Crops per pass on each core of the CPU (see :class:`~napari_deepheme.models.runner.Runner`).
     backend : Backend
         What computes the networks.
     checked : bool
@@ -59,7 +59,7 @@ class Ensemble:
         bundle: Bundle,
         device: Device = Device.AUTO,
         precision: Precision = Precision.AUTO,
-        batch_size: int = 32,
+        batch_size: int = 8,
         *,
         backend: Backend = Backend.TORCH,
         checked: bool = True,
@@ -82,7 +82,7 @@ class Ensemble:
         facts: NetworkFacts,
         device: Device = Device.AUTO,
         precision: Precision = Precision.FP32,
-        batch_size: int = 32,
+        batch_size: int = 8,
         *,
         backend: Backend = Backend.TORCH,
     ) -> Ensemble:
@@ -114,11 +114,6 @@ class Ensemble:
         shape = (1, 3, 1, 1)
         self._mean = torch.tensor(facts.mean, device=self.device).view(shape)
         self._std = torch.tensor(facts.std, device=self.device).view(shape)
-
-    @property
-    def batch_size(self) -> int:
-        """Crops per pass."""
-        return self._runner.batch_px // self.facts.input_px**2
 
     @property
     def full_batch(self) -> int:

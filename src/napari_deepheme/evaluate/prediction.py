@@ -71,7 +71,7 @@ def predict_images(
             else:
                 kept.append(i)
                 batch.append(crop)
-            if batch and (len(batch) == ensemble.batch_size or i == len(paths) - 1):
+            if batch and (len(batch) == ensemble.full_batch or i == len(paths) - 1):
                 parts.append(ensemble.run(np.stack(batch), stain, settling))
                 batch.clear()
                 yield Progress("Classifying images", i + 1, len(paths))

@@ -18,6 +18,7 @@ from napari_deepheme.models.memory import keep_freed_memory
 R = TypeVar("R")
 
 _LIBRARIES = ThreadpoolController()
+_GPU_BATCHES = 8
 _SHARE_PX = 75_000  # with less, a core spends longer on calling the network than on its arithmetic
 
 
@@ -29,7 +30,8 @@ class Runner:
     device : Device
     precision : Precision
     batch_px : int
-        Pixels of the images of a batch, on the CPU for each core; of images that are larger one at a time.
+        Pixels of the images of a batch for each core of the CPU; of images that are larger one at a time. A
+        GPU takes eight times as many.
     bears_bf16 : bool
         Whether ``auto`` may take bfloat16.
 
@@ -38,7 +40,7 @@ class Runner:
     device : torch.device
     dtype : torch.dtype
     batch_px : int
-        Halved for good when the device runs out of memory.
+        Those of a batch on this device. Halved for good when the device runs out of memory.
 
     Raises
     ------
@@ -49,7 +51,7 @@ class Runner:
     def __init__(self, device: Device, precision: Precision, batch_px: int, *, bears_bf16: bool) -> None:
         self.device = torch_device(device)
         self.dtype = torch_precision(precision, self.device, bears_bf16=bears_bf16)
-        self.batch_px = batch_px
+        self.batch_px = batch_px if self.device.type == "cpu" else _GPU_BATCHES * batch_px
         # cores that share a batch wait for each other, in networks as small as these a seventh of the time
         self._cores = torch.get_num_threads() if self.device.type == "cpu" else 1
         self._pool = _core_threads(self._cores)

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QFormLayout, QProgressBar, QSpinBox, QWidget
 
 from napari_deepheme.analysis.options import AnalysisOptions
 from napari_deepheme.errors import DeepHemeError, ScaleError
+from napari_deepheme.jobs import Progress
 from napari_deepheme.ui.added_cells import added_cells_of
 from napari_deepheme.ui.advanced_box import AdvancedBox
 from napari_deepheme.ui.cells_box import CellsBox
@@ -173,13 +174,20 @@ class ClassifyDock(QWidget):
             self._showed_run = run is not None
             self._update_controls()
         if run is not None:
-            # never Qt's busy bar: where no graphics card draws, its animation takes more than half the processor
-            self.bar.setRange(0, max(run.progress.total, 1))
-            self.bar.setValue(run.progress.done)
+            self._show_bar(run.progress)
             self.progress_line.setText(run.line)
-            self.status.clear()
+            self.status.setText("")
         elif self.state.outcome:
             self.status.setText(self.state.outcome)
+
+    def _show_bar(self, progress: Progress) -> None:
+        """Show how far it is, without Qt's busy bar: its animation draws the whole window all the time."""
+        total = max(progress.total, 1)
+        if (self.bar.maximum(), self.bar.value()) != (total, progress.done):
+            self.bar.setUpdatesEnabled(False)  # each value would draw the whole window at once
+            self.bar.setRange(0, total)
+            self.bar.setValue(progress.done)
+            self.bar.setUpdatesEnabled(True)
 
     def _say_error(self, sentence: str) -> None:
         self.status.setText(f"⚠ {sentence}")
@@ -249,6 +257,7 @@ class ClassifyDock(QWidget):
         for release in (self.slide_box.stop, self.where_box.stop, self.cells_box.stop, self._unwatch):
             stack.callback(release)
         self.state.run_changed.connect(self._show_run)
+        self.state.run_came_on.connect(self._show_run)
         self.state.watched += 1
         self.destroyed.connect(stack.close)
         return stack
@@ -256,6 +265,7 @@ class ClassifyDock(QWidget):
     def _unwatch(self) -> None:
         self.state.watched -= 1
         self.state.run_changed.disconnect(self._show_run)
+        self.state.run_came_on.disconnect(self._show_run)
 
 
 def _target_spin() -> QSpinBox:

@@ -16,6 +16,7 @@ from napari_deepheme.errors import DeepHemeError, OutputError
 from napari_deepheme.jobs import Progress, drain
 from napari_deepheme.slide.location import SlidePath
 from napari_deepheme.ui.exports import Export, export_job
+from napari_deepheme.ui.napari_versions import still_activity
 from napari_deepheme.ui.state import ViewerState
 from napari_deepheme.ui.widgets import tip
 from napari_deepheme.ui.worker import JobRun
@@ -120,6 +121,7 @@ class ExportMenu(QPushButton):
             return
         run = JobRun(export_job(session, what, path), self)
         bar: Any = activity(total=_STEPS, desc=f"Writing {path.name}")
+        still_activity(self._state.viewer)
         run.progressed.connect(lambda progress: _show(bar, progress))
         run.succeeded.connect(lambda remark: show_info(" ".join(filter(None, [f"Written: {path}", remark]))))
         run.failed.connect(lambda err: show_error(str(err)))

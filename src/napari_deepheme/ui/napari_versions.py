@@ -134,6 +134,19 @@ def _known(markers: Any, n: int) -> bool:  # noqa: ANN401
     )
 
 
+def still_activity(viewer: ViewerModel) -> None:
+    """Stop the spinner that napari shows beside its activity while something has a progress bar there.
+
+    With each of its frames Qt draws the whole window anew. Where no graphics card does that, it took as much
+    of the processor as the networks of a run.
+    """
+    window = getattr(getattr(viewer, "window", None), "_qt_window", None)
+    button = getattr(getattr(window, "_activity_dialog", None), "_toggleButton", None)
+    spinner = getattr(button, "_inProgressIndicator", None)
+    if spinner is not None and spinner.movie() is not None:
+        spinner.movie().setPaused(True)
+
+
 def soon(viewer: ViewerModel, call: Callable[[], None]) -> None:
     """Call once the window of a viewer is at rest, if it is still open then; at once where there is none."""
     if canvas_of(viewer) is None:

@@ -12,6 +12,7 @@ from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 
 from napari_deepheme.errors import DeepHemeError
 from napari_deepheme.jobs import Progress
+from napari_deepheme.ui.napari_versions import still_activity
 from napari_deepheme.ui.state import ViewerState
 from napari_deepheme.ui.tasks import Task
 from napari_deepheme.ui.worker import JobRun
@@ -70,6 +71,7 @@ class Runner(QObject):
         if self.state.run is not self:
             return  # cancelled while it waited
         self._bar = activity(total=_STEPS, desc="DeepHeme")
+        still_activity(self.state.viewer)
         self._run = JobRun(self.task.job(), self)
         self._run.progressed.connect(self._on_progress)
         self._run.succeeded.connect(self._on_done)
@@ -90,9 +92,11 @@ class Runner(QObject):
         self.task.show()
         self.line = self.task.line(self.progress)
         if self._bar is not None and self.progress.total:
-            self._bar.n = _STEPS * self.progress.done // self.progress.total
-            self._bar.refresh()
-        self.state.run_is(self)
+            done = _STEPS * self.progress.done // self.progress.total
+            if done != self._bar.n:
+                self._bar.n = done
+                self._bar.refresh()
+        self.state.run_came_on.emit()
         # many cells take long to draw: the window must have the larger part of the time
         self._timer.setInterval(max(_SHOW_EVERY_MS, int(4000 * (time.monotonic() - before))))
 

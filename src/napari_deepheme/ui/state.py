@@ -55,7 +55,9 @@ class ViewerState(Correcting, Learning):
     display_changed : None
         Colours or shapes are to say something else (:attr:`display`).
     run_changed : None
-        A run began, came on or ended.
+        A run began or ended.
+    run_came_on : None
+        The run under way has something new to show of itself.
     counted : None
         A run counted cells to its end.
     said : str
@@ -70,6 +72,7 @@ class ViewerState(Correcting, Learning):
     audit_drawn = Signal()
     display_changed = Signal()
     run_changed = Signal()
+    run_came_on = Signal()
     counted = Signal()
 
     def __init__(self, viewer: ViewerModel) -> None:
@@ -235,7 +238,7 @@ class ViewerState(Correcting, Learning):
         return self._run
 
     def run_is(self, run: Running | None, outcome: str = "", *, counted: bool = False) -> None:
-        """Say that a run began, came on, or (None) ended; ``counted``: it counted cells to its end."""
+        """Say that a run began, or (None) ended; ``counted``: it counted cells to its end."""
         self._run, self.outcome = run, outcome
         self.run_changed.emit()
         if counted:

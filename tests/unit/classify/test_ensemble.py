@@ -12,7 +12,6 @@ from napari_deepheme.classify.bundle import Head, NetworkFacts, OutOfDistributio
 from napari_deepheme.classify.ensemble import Ensemble, _view
 from napari_deepheme.classify.network import build_network, features_and_logits, load_member
 from napari_deepheme.classify.ood import OodReference
-from napari_deepheme.classify.stain import StainColours
 from napari_deepheme.errors import BundleError, OptionError
 from napari_deepheme.models.bundle import SPEC_FILE, save_bundle
 from napari_deepheme.models.device import Device, Precision
@@ -54,14 +53,19 @@ def test_a_batch_too_large_for_the_memory_is_halved(toy_bundle, crops, monkeypat
     ensemble = Ensemble(toy_bundle, Device.CPU, batch_size=4)
     run = ensemble._batch
 
-    def tight(stain: StainColours | None, members: object, batch: torch.Tensor) -> object:
-        if len(batch) > 2:
+    passed = []
+
+    def tight(*asked: object) -> object:
+        passed.append(len(asked[-1]))
+        if passed[-1] > 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return run(stain, members, batch)
+        return run(*asked)
 
     monkeypatch.setattr(ensemble, "_batch", tight)
     assert len(ensemble.run(crops)) == 5
-    assert ensemble.batch_size == 2
+    passed.clear()
+    ensemble.run(crops)
+    assert max(passed) == 2  # for good
 
 
 def seeing(toy_bundle, folder, *magnifications: float) -> Ensemble:
@@ -195,3 +199,11 @@ def test_networks_in_memory_give_what_their_bundle_gives(toy_bundle, crops):
     opened = Ensemble(toy_bundle, precision=Precision.FP32)
     np.testing.assert_allclose(members, opened.outputs(crops)[0], atol=1e-6)
     np.testing.assert_allclose(features, opened.features(crops), atol=1e-5)
+
+
+def test_a_glance_is_the_first_members_first_view(toy_bundle, crops, tmp_path):
+    seen_twice = seeing(toy_bundle, tmp_path / "twice", 1.0, 1.2)
+    glance = seen_twice.at_a_glance(crops)
+    plain = seeing(toy_bundle, tmp_path / "once", 1.0).run(crops)
+    np.testing.assert_allclose(glance.members, plain.members[:1], atol=HALF)
+    assert np.isnan(glance.distance).all()

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import torch
 from torch import nn
-from torch.nn.functional import adaptive_avg_pool2d, pad
+from torch.nn.functional import adaptive_avg_pool2d, conv2d, pad
 
 
 class NormAct(nn.BatchNorm2d):
@@ -32,11 +32,16 @@ class SameConv(nn.Conv2d):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Features (n, c, h, w), convolved."""
-        if self.stride[0] > 1:
-            rows, columns = (self._missing(side) for side in features.shape[-2:])
-            # of an odd number of pixels the larger half goes below and to the right
+        if self.stride[0] == 1:
+            return super().forward(features)
+        rows, columns = (self._missing(side) for side in features.shape[-2:])
+        # of an odd number of pixels the larger half goes below and to the right
+        if self.groups == 1 or self.training:
             features = pad(features, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))
-        return super().forward(features)
+            return super().forward(features)
+        # weights of zero do the same without a copy of the features, which takes longer than this convolution
+        weight, margins = pad(self.weight, (columns % 2, 0, rows % 2, 0)), (-(-rows // 2), -(-columns // 2))
+        return conv2d(features, weight, self.bias, self.stride, margins, groups=self.groups)
 
     def _missing(self, side: int) -> int:
         stride, kernel = self.stride[0], self.kernel_size[0]
