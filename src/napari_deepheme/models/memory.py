@@ -1,4 +1,4 @@
-"""Memory that networks give back and ask for again: the C library is told to keep it."""
+"""Memory that networks give back and ask for again: the C library is told to keep it, for a while."""
 
 from __future__ import annotations
 
@@ -33,3 +33,14 @@ def keep_freed_memory(*, whole: bool = False) -> None:
         mallopt(_MMAP_THRESHOLD, _LARGE)
     mallopt(_TRIM_THRESHOLD, _INT_MAX if whole else _MOST_KEPT)
     mallopt(_TOP_PAD, _STEP)
+
+
+def give_back_freed_memory() -> None:
+    """Give what :func:`keep_freed_memory` kept back to the system, once networks have nothing to do.
+
+    After a run in the window these were 200 MB. Nothing happens on systems without glibc.
+    """
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)

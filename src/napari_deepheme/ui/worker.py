@@ -10,6 +10,7 @@ from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 from superqt.utils import GeneratorWorker
 
 from napari_deepheme.jobs import Job, Progress, guard
+from napari_deepheme.models.memory import give_back_freed_memory
 
 _log = logging.getLogger(__name__)
 _LEAVE_WITHIN_MS = 20_000
@@ -38,6 +39,7 @@ class _JobWorker(GeneratorWorker):  # type: ignore[type-arg]
             return super().work()
         finally:
             self._job.close()
+            give_back_freed_memory()
 
 
 class JobRun(QObject):
