@@ -263,7 +263,7 @@ class Paints(QObject):
 
 @pytest.mark.usefixtures("endless")
 def test_nothing_moves_in_the_window_while_one_waits_for_a_run(with_slide, monkeypatch):
-    """An animation draws the whole window each time, which without a graphics card slows the networks down."""
+    """An animation draws the whole window each time; without a graphics card that slows the networks down."""
     monkeypatch.setattr(Networks, "warm", lambda *_: None)
     with_slide.viewer.window.show()
     with_slide.click(with_slide.classify.run_button)

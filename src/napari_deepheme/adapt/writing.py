@@ -37,6 +37,7 @@ from napari_deepheme.classify.making import (
     unpacked,
 )
 from napari_deepheme.models.bundle import CARD_FILE, named_members, save_bundle
+from napari_deepheme.models.device import has_bf16
 from napari_deepheme.models.spec import HashedFile, Parent, Training
 from napari_deepheme.train.work import take_place
 
@@ -89,7 +90,7 @@ def _described(
         "version": "1",
         "parent": Parent(name=spec.name, version=spec.version, members=tuple(m.sha256 for m in spec.members)),
         "match_stain": learned.outcome.look.matched,
-        "bf16": spec.bf16 and _same_calls(ensemble, networks, learned),
+        "bf16": spec.bf16 and has_bf16(ensemble.device) and _same_calls(ensemble, networks, learned),
         "class_prior": _prior(learned, spec),
         "taxonomy": taxonomy,
         "members": members,
@@ -140,7 +141,10 @@ def _prior(learned: NewModel, spec: BundleSpec) -> tuple[float, ...] | None:
 
 
 def _same_calls(ensemble: Ensemble, networks: Sequence[nn.Module], learned: NewModel) -> bool:
-    """Whether some of the labelled cells are called the same in bfloat16."""
+    """Whether some of the labelled cells are called the same in bfloat16.
+
+    Only for a device with instructions for it: without, asking takes longer than all else.
+    """
     chosen = np.linspace(0, len(learned.cells) - 1, min(len(learned.cells), _BF16_CELLS)).astype(int)
     crops = learned.cells.crops[chosen]
     members, _ = ensemble.outputs(crops)

@@ -203,6 +203,11 @@ class Ensemble:
             for each in zip(*outputs, strict=True)
         )
         probabilities = self._probabilities(logits).mean(dim=1)
+        if not torch.isfinite(probabilities).all():
+            raise BundleError(
+                f"The model gives no number (NaN) for some cells, computed in {self._runner.dtype} on "
+                f"{self.device}: try precision fp32 or another model, for its weights may be damaged."
+            )
         return probabilities.cpu().numpy(), features.mean(dim=1).cpu().numpy()
 
     def _views(

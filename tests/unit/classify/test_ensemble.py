@@ -207,3 +207,13 @@ def test_a_glance_is_the_first_members_first_view(toy_bundle, crops, tmp_path):
     plain = seeing(toy_bundle, tmp_path / "once", 1.0).run(crops)
     np.testing.assert_allclose(glance.members, plain.members[:1], atol=HALF)
     assert np.isnan(glance.distance).all()
+
+
+def test_a_network_that_gives_no_number_is_refused(toy_bundle, crops):
+    networks = [load_member(toy_bundle, each, torch.device("cpu")) for each in toy_bundle.spec.members]
+    for network in networks:
+        with torch.no_grad():
+            next(network.parameters()).fill_(float("nan"))
+    ensemble = Ensemble.from_networks(networks, NetworkFacts.of(toy_bundle.spec))
+    with pytest.raises(BundleError, match=r"no number \(NaN\).*precision fp32"):
+        ensemble.run(crops)
