@@ -83,14 +83,14 @@ class RunOptions:
         Precision of the networks' arithmetic.
     batch_size : int
         Crops per pass through the classifier on each core of the CPU, where larger passes do not fit the
-        caches; a GPU takes eight times as many. Of tiles the detector takes as many as have their pixels.
+        caches; a GPU takes four times as many. Of tiles the detector takes as many as have their pixels.
     backend : Backend
         What computes the classifier's networks.
     """
 
     device: Device = Device.AUTO
     precision: Precision = Precision.AUTO
-    batch_size: int = 8
+    batch_size: int = 16
     backend: Backend = Backend.TORCH
 
     def __post_init__(self) -> None:

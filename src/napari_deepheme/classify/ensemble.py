@@ -59,7 +59,7 @@ class Ensemble:
         bundle: Bundle,
         device: Device = Device.AUTO,
         precision: Precision = Precision.AUTO,
-        batch_size: int = 8,
+        batch_size: int = 16,
         *,
         backend: Backend = Backend.TORCH,
         checked: bool = True,
@@ -82,7 +82,7 @@ class Ensemble:
         facts: NetworkFacts,
         device: Device = Device.AUTO,
         precision: Precision = Precision.FP32,
-        batch_size: int = 8,
+        batch_size: int = 16,
         *,
         backend: Backend = Backend.TORCH,
     ) -> Ensemble:

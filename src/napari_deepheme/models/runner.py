@@ -18,7 +18,7 @@ from napari_deepheme.models.memory import keep_freed_memory
 R = TypeVar("R")
 
 _LIBRARIES = ThreadpoolController()
-_GPU_BATCHES = 8
+_GPU_BATCHES = 4
 _SHARE_PX = 75_000  # with less, a core spends longer on calling the network than on its arithmetic
 
 
@@ -31,7 +31,7 @@ class Runner:
     precision : Precision
     batch_px : int
         Pixels of the images of a batch for each core of the CPU; of images that are larger one at a time. A
-        GPU takes eight times as many.
+        GPU takes four times as many.
     bears_bf16 : bool
         Whether ``auto`` may take bfloat16.
 
