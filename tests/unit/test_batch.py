@@ -1,6 +1,7 @@
 """A batch of slides on a cluster in this process: who is begun again, who is left, what is kept."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -143,6 +144,31 @@ def test_two_that_look_for_a_file_at_once_get_one(tmp_path, monkeypatch):
         continued(Path("a.svs"), tmp_path, {"slide": "1"})
     file.close()
     assert [each.name for each in tmp_path.iterdir()] == ["a.deepheme.db"]
+
+
+def test_no_slide_has_the_folder_of_the_results_listed(slides, plan, toy_bundle, monkeypatch):
+    listed = []
+    for name in ("scandir", "listdir"):
+        whole = getattr(os, name)
+        listing = lambda path=".", whole=whole: (listed.append(os.fspath(path)), whole(path))[1]  # noqa: E731
+        monkeypatch.setattr(os, name, listing)
+    engine = Engine(toy_bundle, plan.run)
+    for expected in (Status.DONE, Status.KEPT):
+        assert statuses(drain(classify_in_turn(engine, slides, plan))) == [expected] * 3
+    assert str(plan.out) not in listed
+    assert len(os.listdir(plan.out)) == 9
+    assert listed == [str(plan.out)]
+
+
+def test_a_run_goes_on_with_its_analysis_where_others_were_removed(tmp_path):
+    made = [continued(Path("a.svs"), tmp_path, {"slide": str(number)})[0] for number in range(4)]
+    for file in made:
+        file.close()
+    for file in made[:3]:
+        file.path.unlink()
+    file, _ = continued(Path("a.svs"), tmp_path, {"slide": "3"})
+    file.close()
+    assert file.path.name == "a.4.deepheme.db"
 
 
 @pytest.mark.parametrize("fault", ["disk", "read"])

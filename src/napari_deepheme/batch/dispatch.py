@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import logging
 import time
 import uuid
@@ -21,7 +20,7 @@ from napari_deepheme.errors import JobError, OptionError, UnreachableError
 from napari_deepheme.export.files import check_folder
 from napari_deepheme.jobs import Job
 from napari_deepheme.slide.location import SlidePath, shown, slide_path
-from napari_deepheme.store import SUFFIX
+from napari_deepheme.store import numbered_analyses
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -238,11 +237,11 @@ class _Dispatch:
 
     def _moves(self, index: int) -> bool:
         """Whether the other run that has a slide is still at work, as far as its files tell."""
-        files = self._plan.out.glob(f"{glob.escape(self._paths[index].stem)}*{SUFFIX}*")
         changed, now = 0.0, time.monotonic()
-        for file in files:
-            with suppress(OSError):  # its run may just have ended
-                changed = max(changed, file.stat().st_mtime)
+        for file in numbered_analyses(self._paths[index], self._plan.out):
+            for each in (file, file.with_name(f"{file.name}-wal")):
+                with suppress(OSError):  # its run may just have ended
+                    changed = max(changed, each.stat().st_mtime)
         before, since = self._stood_still.get(index, (-1.0, now))
         if changed != before:
             self._stood_still[index] = changed, now
