@@ -33,7 +33,7 @@ REPORT = {"slide": "s" * 100, "analysis": "a" * 100, "files": ["f" * 100] * 2, "
 def nothing(task: Task) -> Outcome:
     """A slide that takes no time, and is told of as one that does."""
     worker = get_worker()
-    worker.log_event(task.topic, {"index": task.index, "message": "", "worker": worker.address})
+    worker.log_event(task.topic, task.event("", worker))
     return Outcome(dict(REPORT), counted=500)
 
 
