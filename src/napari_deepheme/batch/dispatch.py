@@ -135,9 +135,7 @@ class _Dispatch:
             part, *event = self._events.get(timeout=_LOOK_EVERY)
         except Empty:
             return None
-        if len(event) == 2:
-            return self._told(part, *event)
-        return self._done(part, *event)
+        return self._told(part, *event) if len(event) == 2 else self._done(part, *event)
 
     def _look(self) -> None:
         """See which workers there are, and let slides be tried again that another run had."""
@@ -155,13 +153,12 @@ class _Dispatch:
     def _hand_out(self) -> None:
         """One slide, or group of tiles, to each worker that has none."""
         taken = set(self._places.values())
-        for worker in self._workers:
-            if worker in taken or not self._waiting:
-                continue
+        free = [worker for worker in self._workers if worker not in taken]
+        for worker in free[: len(self._waiting)]:
             self._submit(self._waiting.popleft(), worker)
 
     def _submit(self, part: Part, worker: str) -> None:
-        index, _ = part
+        index = part[0]
         asked = self._plan, self._digest, self._topic, self._mark.name
         task = Task(index, self._paths[index], *asked, self._group(part))
         future = self._client.submit(
@@ -195,13 +192,10 @@ class _Dispatch:
         return self._set(index, replace(row, worker=worker, message=message, seconds=seconds))
 
     def _state_of(self, index: int) -> str:
-        left = self._groups[index].values()
-        total = next(iter(left)).total if left else 0
-        return (
-            f"{total - len(left)} of {total} groups of tiles are done"
-            if left
-            else "Merging its groups of tiles"
-        )
+        left = list(self._groups[index].values())
+        if not left:
+            return "Merging its groups of tiles"
+        return f"{left[0].total - len(left)} of {left[0].total} groups of tiles are done"
 
     def _done(self, part: Part, future: Future[Outcome]) -> SlideRow | None:
         """A future has come to its end, good or bad."""
@@ -238,17 +232,17 @@ class _Dispatch:
 
     def _split(self, part: Part, groups: Sequence[Group]) -> SlideRow:
         """Have the groups of a huge slide done before any other slide is begun."""
-        index, _ = part
+        index = part[0]
         if index in self._groups:
             return self._begin_again(part, "the groups of its tiles are not there any more", is_fault=True)
         self._groups[index] = {group.number: group for group in groups}
         self._tries[part] = 0  # its second task is no second try
+        self._begun.setdefault(index, time.monotonic())  # its task may have ended before it was heard of
         self._waiting.extendleft((index, group.number) for group in reversed(groups))
         return self._set(index, replace(self.rows[index], message=self._state_of(index)))
 
     def _group(self, part: Part) -> Group | None:
-        index, number = part
-        return None if number is None else self._groups[index][number]
+        return None if part[1] is None else self._groups[part[0]][part[1]]
 
     def _failed(self, part: Part, err: BaseException | None) -> SlideRow:
         from distributed import KilledWorker  # noqa: PLC0415  only who has a client comes here
@@ -274,8 +268,11 @@ class _Dispatch:
         row = replace(self.rows[index], message=why, is_fault=is_fault)
         if self._tries[part] > self._retries:
             return self._end(index, replace(row, status=Status.FAILED))
+        if number is not None:
+            self._waiting.appendleft(part)
+            return self._set(index, row)
         self._waiting.append(part)
-        return self._set(index, replace(row, status=Status.WAITING, worker="") if number is None else row)
+        return self._set(index, replace(row, status=Status.WAITING, worker=""))
 
     def _set(self, index: int, row: SlideRow) -> SlideRow:
         self.rows[index] = row
