@@ -15,7 +15,7 @@ from napari_deepheme.analysis.locate import Unit, tile_units
 from napari_deepheme.analysis.prepare import whole
 from napari_deepheme.analysis.result import UnitResult
 from napari_deepheme.analysis.run import begun
-from napari_deepheme.batch.opened import analysis_options, opened_analysis
+from napari_deepheme.batch.opened import analysis_options, naming_what_is_saved, opened_analysis
 from napari_deepheme.batch.plan import Plan
 from napari_deepheme.errors import AnalysisFileError
 from napari_deepheme.jobs import Job, Progress, ahead
@@ -23,6 +23,7 @@ from napari_deepheme.slide.location import SlidePath
 from napari_deepheme.slide.reader import Slide, open_slide
 from napari_deepheme.store import AnalysisFile, continued, numbered_analyses, open_analysis
 from napari_deepheme.store.codec import calibration_json
+from napari_deepheme.tables import check_output
 
 TILES = 512
 """To a group: minutes of work, so that opening the slide for it costs little and a death loses little."""
@@ -70,6 +71,8 @@ def groups_to_do(engine: Engine, plan: Plan, path: SlidePath) -> Job[list[Group]
         units = tile_units(slide, options.regions or (whole(slide),), engine.detector(options))
         if len(units) <= HUGE:
             return []
+        for each in plan.results(path):
+            check_output(each)  # before hours of work depend on it
         file, _ = opened_analysis(engine, plan, slide, options)
         with file:
             yield from begun(engine, slide, options, file)
@@ -94,7 +97,8 @@ def classify_group(engine: Engine, plan: Plan, path: SlidePath, group: Group) ->
         units = tile_units(slide, facts.regions, engine.detector(facts.options))[_tiles(group.number)]
         done = file.done()
         n = len(done)
-        with closing(ahead(classified_apart(engine, slide, facts, units, done))) as results:
+        results = ahead(classified_apart(engine, slide, facts, units, done))
+        with naming_what_is_saved(file), closing(results):
             for some in results:
                 for unit in some or ():
                     file.commit(unit)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,9 +13,8 @@ from napari_deepheme.analysis.result import Analysis, Notice
 from napari_deepheme.analysis.run import analyse_with
 from napari_deepheme.analysis.sink import Memory
 from napari_deepheme.batch.groups import parts_of, remove_groups
-from napari_deepheme.batch.opened import analysis_options, opened_analysis
+from napari_deepheme.batch.opened import analysis_options, naming_what_is_saved, opened_analysis
 from napari_deepheme.batch.plan import Plan
-from napari_deepheme.errors import AnalysisFileError, DeepHemeError
 from napari_deepheme.export.counts import differential_of
 from napari_deepheme.export.files import write_csv
 from napari_deepheme.export.formats import export_cells
@@ -76,7 +74,7 @@ def classify_slide(engine: Engine, plan: Plan, path: SlidePath) -> Job[Finished]
             parts = parts_of(engine, slide, file)
         earlier = file.facts() if file is not None and file.finished else None
         was_done = earlier is not None and _target(earlier.options) == _target(options)
-        with _naming_what_is_saved(file):
+        with naming_what_is_saved(file):
             analysis = yield from analyse_with(engine, slide, options, file or Memory(), parts)
             finished = _written(plan, path, analysis, file, remarks)
         if file is not None:
@@ -88,22 +86,6 @@ def classify_slide(engine: Engine, plan: Plan, path: SlidePath) -> Job[Finished]
 def _target(options: AnalysisOptions) -> tuple[object, ...]:
     """Where a count ends: an analysis that has reached it has nothing left to do."""
     return options.target_cells, options.until
-
-
-@contextmanager
-def _naming_what_is_saved(file: AnalysisFile | None) -> Iterator[None]:
-    """Have a message that ends a run say what need not be done again."""
-    try:
-        yield
-    except DeepHemeError as err:
-        parts = 0
-        if file is not None:
-            with suppress(AnalysisFileError):  # the disk of the analysis may be the one that fails
-                parts = len(file.done())
-        if file is None or not parts:
-            raise
-        saved = f"{parts} parts of the slide are saved in {file.path}; the same command goes on with them."
-        raise type(err)(f"{err} {saved}") from err
 
 
 def _written(
