@@ -20,6 +20,7 @@ from napari_deepheme.batch import (
     other_runs,
     work,
 )
+from napari_deepheme.batch.cluster import threads_of
 from napari_deepheme.batch.memory import batch_size_within, bytes_of
 from napari_deepheme.cli.board import JsonLines
 from napari_deepheme.detect.choose import STAIN
@@ -199,11 +200,16 @@ def test_a_full_disk_and_a_failing_one_name_the_file_and_what_is_saved(
 
 def test_limits_of_memory_are_read_and_shrink_the_batch():
     assert [bytes_of(text) for text in ("4GB", "800 mb", "2GiB", "7")] == [4 * 10**9, 8 * 10**8, 2**31, 7]
-    assert batch_size_within(None) == batch_size_within(10**11) == RunOptions().batch_size
-    assert 1 <= batch_size_within(bytes_of("1GB")) < RunOptions().batch_size
+    assert batch_size_within(None, 2) == batch_size_within(10**11, 64) == RunOptions().batch_size
+    assert 1 <= batch_size_within(bytes_of("1GB"), 2) < RunOptions().batch_size
+    assert batch_size_within(bytes_of("1.05GB"), 2) > batch_size_within(bytes_of("1GB"), 2)
+    with pytest.raises(OptionError, match="on each of 4 cores"):
+        batch_size_within(bytes_of("1GB"), 4)
+    assert threads_of("local:1") == threads_of(None) == threads_of("tcp://a:1") >= threads_of("local:2") >= 1
+    assert threads_of("local:1024") == 1
     for text in ("4 parsecs", "-1GB", "100MB"):
         with pytest.raises(OptionError, match="--memory-limit"):
-            batch_size_within(bytes_of(text))
+            batch_size_within(bytes_of(text), 1)
 
 
 def test_progress_for_programs_is_a_line_of_json_for_each_change(client, slides, plan, capsys):
