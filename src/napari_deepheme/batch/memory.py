@@ -14,8 +14,8 @@ PER_CORE = 40 * 10**6
 PER_CROP = 75 * 10**5
 """Bytes of a crop more in the batch of each core.
 
-All three were measured with pbc-11: on two cores a slide of 5,760² px took 1.09 GB at its peak with the usual
-batch of 8; one of 2,048² px took 0.85, 0.87, 0.94 and 1.29 GB with batches of 1, 4, 8 and 32. A dask worker of
+All three were measured with pbc-11: on two cores a slide of 5,760² px took 1.09 GB at its peak with a batch
+of 8; one of 2,048² px took 0.85, 0.87, 0.94 and 1.29 GB with batches of 1, 4, 8 and 32. A dask worker of
 one thread held about 0.95 GB of the first. On more than two cores they are extrapolated.
 """
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
