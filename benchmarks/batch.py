@@ -36,7 +36,9 @@ def copies(slide: Path, folder: Path, number: int) -> list[str]:
 
 def cluster(workers: int) -> LocalCluster:
     """Workers of one thread; the times of more would be those of the cores they share."""
-    return LocalCluster(workers, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=50)
+    return LocalCluster(
+        n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=50
+    )
 
 
 def timed(client: Client, slides: list[str], out: Path) -> tuple[float, float]:

@@ -9,6 +9,7 @@ many slides as there are workers; beside that, all tasks of the graph at once, w
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -33,7 +34,7 @@ REPORT = {"slide": "s" * 100, "analysis": "a" * 100, "files": ["f" * 100] * 2, "
 def nothing(task: Task) -> Outcome:
     """A slide that takes no time, and is told of as one that does."""
     worker = get_worker()
-    worker.log_event(task.topic, {"index": task.index, "message": "", "worker": worker.address})
+    worker.log_event(task.topic, task.event("", worker))
     return Outcome(dict(REPORT), counted=500)
 
 
@@ -107,6 +108,7 @@ def spent(process: psutil.Process) -> tuple[float, float]:
 
 
 def main() -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that scheduler and workers are ended, too
     most = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
     with tempfile.TemporaryDirectory() as scratch:
         measure("all at once", most, at_once, Path(scratch) / "at-once")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,19 @@ def smear_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("smear") / "smear.svs"
     drain(synth.write_smear(path, synth.SmearSpec(shape=(1536, 1280), n_cells=40, seed=7)))
     return path
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[object]:
+    """Of a dask cluster of two workers in this process."""
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0"
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client
 
 
 def pytest_collection_finish() -> None:

@@ -1,6 +1,7 @@
 """A batch of slides on a cluster in this process: who is begun again, who is left, what is kept."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,26 +10,25 @@ from filelock import FileLock
 
 from napari_deepheme import AnalysisOptions, RunOptions, drain, open_analysis
 from napari_deepheme.analysis.engine import Engine
-from napari_deepheme.batch import Plan, Status, classify_in_turn, classify_on, connected, dispatch, work
+from napari_deepheme.batch import (
+    Plan,
+    Status,
+    classify_in_turn,
+    classify_on,
+    connected,
+    dispatch,
+    other_runs,
+    work,
+)
+from napari_deepheme.batch.cluster import threads_of
 from napari_deepheme.batch.memory import batch_size_within, bytes_of
 from napari_deepheme.cli.board import JsonLines
 from napari_deepheme.detect.choose import STAIN
 from napari_deepheme.errors import BusyError, OptionError, UnreachableError
 from napari_deepheme.store import AnalysisFile, continued
 
-distributed = pytest.importorskip("distributed")
+pytest.importorskip("distributed")
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore:unclosed")
-
-
-@pytest.fixture(scope="module")
-def client():
-    with (
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0"
-        ) as cluster,
-        distributed.Client(cluster) as client,
-    ):
-        yield client
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_a_slide_that_another_run_has_is_waited_for_and_not_made_twice(client, s
 
 def test_a_run_that_stands_still_is_not_waited_for_without_end(client, slides, plan, monkeypatch):
     drain(classify_on(client, slides[:1], plan))
-    monkeypatch.setattr(dispatch, "BUSY_SECONDS", 0.1)
+    monkeypatch.setattr(other_runs, "BUSY_SECONDS", 0.1)
     with open_analysis(plan.out / "a.deepheme.db", write=True):
         (row,) = drain(classify_on(client, slides[:1], plan))
     assert row.status is Status.FAILED
@@ -145,6 +145,31 @@ def test_two_that_look_for_a_file_at_once_get_one(tmp_path, monkeypatch):
     assert [each.name for each in tmp_path.iterdir()] == ["a.deepheme.db"]
 
 
+def test_no_slide_has_the_folder_of_the_results_listed(slides, plan, toy_bundle, monkeypatch):
+    listed = []
+    for name in ("scandir", "listdir"):
+        whole = getattr(os, name)
+        listing = lambda path=".", whole=whole: (listed.append(os.fspath(path)), whole(path))[1]  # noqa: E731
+        monkeypatch.setattr(os, name, listing)
+    engine = Engine(toy_bundle, plan.run)
+    for expected in (Status.DONE, Status.KEPT):
+        assert statuses(drain(classify_in_turn(engine, slides, plan))) == [expected] * 3
+    assert str(plan.out) not in listed
+    assert len(list(plan.out.iterdir())) == 9
+    assert str(plan.out) in listed
+
+
+def test_a_run_goes_on_with_its_analysis_where_others_were_removed(tmp_path):
+    made = [continued(Path("a.svs"), tmp_path, {"slide": str(number)})[0] for number in range(4)]
+    for file in made:
+        file.close()
+    for file in made[:3]:
+        file.path.unlink()
+    file, _ = continued(Path("a.svs"), tmp_path, {"slide": "3"})
+    file.close()
+    assert file.path.name == "a.4.deepheme.db"
+
+
 @pytest.mark.parametrize("fault", ["disk", "read"])
 def test_a_full_disk_and_a_failing_one_name_the_file_and_what_is_saved(
     slides, plan, toy_bundle, monkeypatch, fault
@@ -175,11 +200,16 @@ def test_a_full_disk_and_a_failing_one_name_the_file_and_what_is_saved(
 
 def test_limits_of_memory_are_read_and_shrink_the_batch():
     assert [bytes_of(text) for text in ("4GB", "800 mb", "2GiB", "7")] == [4 * 10**9, 8 * 10**8, 2**31, 7]
-    assert batch_size_within(None) == batch_size_within(10**11) == RunOptions().batch_size
-    assert 1 <= batch_size_within(bytes_of("1GB")) < RunOptions().batch_size
+    assert batch_size_within(None, 2) == batch_size_within(10**11, 64) == RunOptions().batch_size
+    assert 1 <= batch_size_within(bytes_of("1GB"), 2) < RunOptions().batch_size
+    assert batch_size_within(bytes_of("1.05GB"), 2) > batch_size_within(bytes_of("1GB"), 2)
+    with pytest.raises(OptionError, match="on each of 4 cores"):
+        batch_size_within(bytes_of("1GB"), 4)
+    assert threads_of("local:1") == threads_of(None) == threads_of("tcp://a:1") >= threads_of("local:2") >= 1
+    assert threads_of("local:1024") == 1
     for text in ("4 parsecs", "-1GB", "100MB"):
         with pytest.raises(OptionError, match="--memory-limit"):
-            batch_size_within(bytes_of(text))
+            batch_size_within(bytes_of(text), 1)
 
 
 def test_progress_for_programs_is_a_line_of_json_for_each_change(client, slides, plan, capsys):

@@ -146,7 +146,9 @@ class SearchSource:
         Of the slide.
     regions : tuple of Region
     units : sequence of Unit
-        In a fixed order: of a find that two tiles share, the first keeps it.
+        In a fixed order.
+    once : bool
+        Whether of a cell that two tiles share the first keeps it; else both have it, until they are merged.
     """
 
     def __init__(
@@ -156,9 +158,11 @@ class SearchSource:
         calibration: DetectorCalibration,
         regions: tuple[Region, ...],
         units: Sequence[Unit],
+        *,
+        once: bool = True,
     ) -> None:
         self._slide, self._detector, self._calibration = slide, detector, calibration
-        self._regions, self._units = regions, units
+        self._regions, self._units, self._once = regions, units, once
 
     @property
     def total(self) -> int:
@@ -191,7 +195,9 @@ class SearchSource:
                     elif isinstance(each, DamagedTileError):
                         yield Located(unit.key, Cells.empty(), str(each))
                     else:
-                        yield Located(unit.key, self._cells(unit, merge.accept(unit.tile.core, each)))
+                        cells = self._cells(unit, merge.own(unit.tile.core, each))
+                        new = merge.new(unit.tile.core, cells.yx) if self._once else slice(None)
+                        yield Located(unit.key, cells.take(new))
 
     def _search(self, units: Sequence[Unit]) -> list[Detections | DamagedTileError]:
         """The finds of each tile in level-0 pixels, or why it cannot be read."""

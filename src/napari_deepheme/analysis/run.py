@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import replace
 
+from napari_deepheme.analysis.apart import merged
 from napari_deepheme.analysis.classify import classified
 from napari_deepheme.analysis.conclusions import conclusions
 from napari_deepheme.analysis.engine import Engine
-from napari_deepheme.analysis.locate import source_of
+from napari_deepheme.analysis.locate import source_of, tile_units
 from napari_deepheme.analysis.options import AnalysisOptions, RunOptions
 from napari_deepheme.analysis.prepare import prepare
 from napari_deepheme.analysis.result import Analysis, Facts, UnitResult
@@ -61,10 +62,38 @@ def analyse(
 
 
 def analyse_with(
-    engine: Engine, slide: Slide, options: AnalysisOptions | None = None, sink: Sink | None = None
+    engine: Engine,
+    slide: Slide,
+    options: AnalysisOptions | None = None,
+    sink: Sink | None = None,
+    parts: Iterable[UnitResult] | None = None,
 ) -> Job[Analysis]:
-    """As :func:`analyse`, with networks that may be loaded already."""
+    """As :func:`analyse`, with networks that may be loaded already.
+
+    ``parts`` are the units of a search, in their order, where they were classified before (see
+    :func:`~napari_deepheme.analysis.apart.classified_apart`).
+    """
     options, sink = options or AnalysisOptions(), sink or Memory()
+    facts = yield from begun(engine, slide, options, sink)
+    if sink.finished:
+        return sink.so_far()
+    options, done, detector = facts.options, sink.done(), engine.detector(facts.options)
+    source = source_of(slide, detector, facts)
+    counts = counts_in(sink.so_far())
+    tally = Tally(options, engine.bundle.spec.taxonomy, source.total, len(done), counts)
+    if not tally.is_enough:  # a run that is gone on with may have met its target
+        if parts is None:
+            units = classified(engine, slide, facts, source.located(done))
+        else:
+            units = merged(slide, tile_units(slide, facts.regions, detector), parts, done)
+        with closing(ahead(units)) as groups:
+            tally = yield from _committed(groups, sink, facts, tally)
+    sink.finish((yield from conclusions(slide, sink.so_far(), tally)))
+    return sink.so_far()
+
+
+def begun(engine: Engine, slide: Slide, options: AnalysisOptions, sink: Sink) -> Job[Facts]:
+    """Prepare an analysis, or take up an earlier one; the sink is finished where nothing is left to do."""
     slide.scale()  # asked for before seconds go into loading
     check_stop_rule(options, engine.bundle.spec.taxonomy)
     facts = sink.facts()
@@ -74,20 +103,12 @@ def analyse_with(
     if facts is not None and sink.finished and _same_end(facts.options, options):
         sink.begin(replace(facts, options=options))
         sink.finish(facts.notices)
-        return sink.so_far()
+        return facts
     yield Progress("Loading the model")
     engine.load(options)
     facts = replace(facts or (yield from prepare(slide, engine, options)), options=options)
     sink.begin(facts)
-    done = sink.done()
-    source = source_of(slide, engine.detector(options), facts)
-    counts = counts_in(sink.so_far())
-    tally = Tally(options, engine.bundle.spec.taxonomy, source.total, len(done), counts)
-    if not tally.is_enough:  # a run that is gone on with may have met its target
-        with closing(ahead(classified(engine, slide, facts, source.located(done)))) as groups:
-            tally = yield from _committed(groups, sink, facts, tally)
-    sink.finish((yield from conclusions(slide, sink.so_far(), tally)))
-    return sink.so_far()
+    return facts
 
 
 def _same_end(one: AnalysisOptions, other: AnalysisOptions) -> bool:

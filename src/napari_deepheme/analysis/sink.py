@@ -53,7 +53,7 @@ class Memory:
 
     def begin(self, facts: Facts) -> None:
         """Take the facts."""
-        self._facts = facts
+        self._facts, self.finished = facts, False
 
     def done(self) -> Mapping[str, Positions]:
         """The units so far."""

@@ -46,6 +46,12 @@ def n_local(scheduler: str) -> int:
     )
 
 
+def threads_of(scheduler: str | None) -> int:
+    """Cores that each process on this machine computes on: those of a worker of ``local:N``, else all."""
+    workers = 1 if scheduler is None else max(1, n_local(scheduler))
+    return max(1, _cores() // workers)
+
+
 @contextmanager
 def connected(scheduler: str, memory_limit: int | None = None) -> Iterator[Client]:
     """Connect to a scheduler, or start workers of this machine for a while.
@@ -85,7 +91,7 @@ def connected(scheduler: str, memory_limit: int | None = None) -> Iterator[Clien
         dask.config.set(settings),
         LocalCluster(
             n_workers=count,
-            threads_per_worker=max(1, _cores() // count),
+            threads_per_worker=threads_of(scheduler),
             memory_limit="auto" if memory_limit is None else memory_limit,
             dashboard_address="127.0.0.1:0",
             silence_logs=logging.CRITICAL,  # a worker that dies is told of in its slide's row

@@ -1,35 +1,33 @@
-"""Slides handed to the workers of a cluster, one each, until all have ended."""
+"""Slides handed to the workers of a cluster, one each, huge ones in groups of tiles, until all have ended."""
 
 from __future__ import annotations
 
-import glob
 import logging
 import time
 import uuid
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from napari_deepheme.batch.groups import Group
+from napari_deepheme.batch.other_runs import OtherRuns
 from napari_deepheme.batch.plan import Plan, bundle_digest
 from napari_deepheme.batch.rows import BatchProgress, SlideRow, Status, batch_progress
-from napari_deepheme.batch.work import Outcome, Task, classify_task
+from napari_deepheme.batch.work import Outcome, Part, Task, classify_task
 from napari_deepheme.errors import JobError, OptionError, UnreachableError
 from napari_deepheme.export.files import check_folder
 from napari_deepheme.jobs import Job
 from napari_deepheme.slide.location import SlidePath, shown, slide_path
-from napari_deepheme.store import SUFFIX
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
 RETRIES = 2
 """How often a slide is begun again after a failure that may pass."""
-BUSY_SECONDS = 300.0
-"""How long a slide that another run has may stand still before it is given up."""
 _LOOK_EVERY = 2.0
 """Seconds between two looks at the workers, and at slides that another run has."""
 
@@ -39,11 +37,11 @@ _log = logging.getLogger(__name__)
 def classify_on(
     client: Client, slides: Sequence[str], plan: Plan, *, retries: int = RETRIES
 ) -> Job[list[SlideRow]]:
-    """Classify slides on a cluster, one a worker at a time.
+    """Classify slides on a cluster, one a worker at a time; the tiles of a huge one on many.
 
-    No more slides are with the scheduler than it has workers, so that a million of them weigh on it no more
-    than a hundred, and so that a worker that dies takes one slide with it. A slide whose worker died is begun
-    again on another (by dask, whose ``allowed-failures`` says how often), and goes on with what is saved.
+    No more of them are with the scheduler than it has workers, so that a million weigh on it no more than a
+    hundred, and so that a worker that dies takes one with it. What a worker had that died is begun again on
+    another (by dask, whose ``allowed-failures`` says how often), and goes on with what is saved.
 
     Parameters
     ----------
@@ -97,14 +95,17 @@ class _Dispatch:
         self._name = uuid.uuid4().hex[:12]
         self._topic = f"napari-deepheme-{self._name}"
         self._mark = plan.out / f".deepheme-run-{self._name}"
-        self._waiting, self._busy = deque(range(len(slides))), list[int]()
-        self._futures: dict[int, Future[Outcome]] = {}
-        self._places: dict[int, str] = {}
-        self._stood_still: dict[int, tuple[float, float]] = {}
+        self._waiting, self._busy = deque[Part]((index, None) for index in range(len(slides))), list[Part]()
+        self._groups: dict[int, dict[int, Group]] = {}  # of slides that were split, those that have not ended
+        self._futures: dict[Part, Future[Outcome]] = {}
+        self._places: dict[Part, str] = {}
+        self._tries: Counter[Part] = Counter()
+        self._heard: dict[Part, str] = {}
+        self._others = OtherRuns(plan.out)
         self._workers: tuple[str, ...] = ()
         self._begun: dict[int, float] = {}
         self._looked, self._ended = 0.0, 0
-        self._events: SimpleQueue[tuple[int, str, str] | tuple[int, Future[Outcome]]] = SimpleQueue()
+        self._events: SimpleQueue[tuple[Part, str, str] | tuple[Part, Future[Outcome]]] = SimpleQueue()
         self._mark.touch()
         client.subscribe_topic(self._topic, self._hear)
 
@@ -131,12 +132,10 @@ class _Dispatch:
             self._look()
         self._hand_out()
         try:
-            index, *event = self._events.get(timeout=_LOOK_EVERY)
+            part, *event = self._events.get(timeout=_LOOK_EVERY)
         except Empty:
             return None
-        if len(event) == 2:
-            return self._told(index, *event)
-        return self._done(index, *event)
+        return self._told(part, *event) if len(event) == 2 else self._done(part, *event)
 
     def _look(self) -> None:
         """See which workers there are, and let slides be tried again that another run had."""
@@ -152,15 +151,16 @@ class _Dispatch:
             self._busy.clear()
 
     def _hand_out(self) -> None:
-        """One slide to each worker that has none."""
+        """One slide, or group of tiles, to each worker that has none."""
         taken = set(self._places.values())
-        for worker in self._workers:
-            if worker in taken or not self._waiting:
-                continue
+        free = [worker for worker in self._workers if worker not in taken]
+        for worker in free[: len(self._waiting)]:
             self._submit(self._waiting.popleft(), worker)
 
-    def _submit(self, index: int, worker: str) -> None:
-        task = Task(index, self._paths[index], self._plan, self._digest, self._topic, self._mark.name)
+    def _submit(self, part: Part, worker: str) -> None:
+        index = part[0]
+        asked = self._plan, self._digest, self._topic, self._mark.name
+        task = Task(index, self._paths[index], *asked, self._group(part))
         future = self._client.submit(
             classify_task,
             task,
@@ -169,85 +169,110 @@ class _Dispatch:
             allow_other_workers=True,
             pure=False,
         )
-        self._futures[index], self._places[index] = future, worker
-        future.add_done_callback(lambda done, index=index: self._events.put((index, done)))
+        self._futures[part], self._places[part] = future, worker
+        future.add_done_callback(lambda done, part=part: self._events.put((part, done)))
 
     def _hear(self, event: tuple[object, dict[str, object]]) -> None:
-        facts = event[1]
-        self._events.put((int(str(facts["index"])), str(facts["message"]), str(facts["worker"])))
+        index, number = cast("Part", event[1]["part"])  # a list where it was packed on its way
+        self._events.put(((index, number), str(event[1]["message"]), str(event[1]["worker"])))
 
-    def _told(self, index: int, message: str, worker: str) -> SlideRow | None:
+    def _told(self, part: Part, message: str, worker: str) -> SlideRow | None:
         """A worker says how far it is."""
-        if index not in self._futures:
+        if part not in self._futures:
             return None  # late: it has ended
-        row, now = self.rows[index], time.monotonic()
-        if row.worker != worker:  # begun, or begun again because a worker died
-            self._begun[index], self._places[index] = now, worker
-            row = replace(row, status=Status.RUNNING, worker=worker, tries=row.tries + 1)
-        return self._set(index, replace(row, message=message, seconds=round(now - self._begun[index], 2)))
+        (index, number), row, now = part, self.rows[part[0]], time.monotonic()
+        if self._heard.get(part) != worker:  # begun, or begun again because a worker died
+            self._heard[part] = self._places[part] = worker
+            self._tries[part] += 1
+            if index not in self._groups:
+                self._begun[index] = now
+            row = replace(row, status=Status.RUNNING, tries=max(row.tries, self._tries[part]))
+        message = message if number is None else self._state_of(index)
+        seconds = round(now - self._begun[index], 2)
+        return self._set(index, replace(row, worker=worker, message=message, seconds=seconds))
 
-    def _done(self, index: int, future: Future[Outcome]) -> SlideRow | None:
+    def _state_of(self, index: int) -> str:
+        left = list(self._groups[index].values())
+        if not left:
+            return "Merging its groups of tiles"
+        return f"{left[0].total - len(left)} of {left[0].total} groups of tiles are done"
+
+    def _done(self, part: Part, future: Future[Outcome]) -> SlideRow | None:
         """A future has come to its end, good or bad."""
-        if self._futures.get(index) is not future:
+        if self._futures.get(part) is not future:
             return None
-        del self._futures[index], self._places[index]
+        del self._futures[part], self._places[part]
+        self._heard.pop(part, None)
         if future.status == "finished":
-            return self._came(index, future.result())
+            return self._came(part, future.result())
         if future.status != "error":
             self._look()  # raises if the connection is lost
-            return self._begin_again(index, "its task was cancelled by the scheduler", is_fault=True)
-        return self._failed(index, future.exception())
+            return self._begin_again(part, "its task was cancelled by the scheduler", is_fault=True)
+        return self._failed(part, future.exception())
 
-    def _came(self, index: int, outcome: Outcome) -> SlideRow:
-        row = replace(self.rows[index], seconds=round(outcome.seconds, 2), message=outcome.error)
+    def _came(self, part: Part, outcome: Outcome) -> SlideRow:
+        index, number = part
+        seconds = outcome.seconds if index not in self._groups else time.monotonic() - self._begun[index]
+        row = replace(self.rows[index], seconds=round(seconds, 2), message=outcome.error)
+        if outcome.groups:
+            return self._split(part, outcome.groups)
         if outcome.report is not None:
             status = Status.KEPT if outcome.was_done else Status.DONE
-            row = replace(row, status=status, cells=outcome.counted, report=outcome.report)
-            return self._end(index, row)
-        if outcome.is_busy and self._moves(index):
-            self._busy.append(index)
-            return self._set(index, replace(row, status=Status.BUSY, worker=""))
-        return self._end(index, replace(row, status=Status.FAILED))
+            report = outcome.report | {"seconds": row.seconds} if index in self._groups else outcome.report
+            return self._end(index, replace(row, status=status, cells=outcome.counted, report=report))
+        if outcome.is_busy and self._others.move(self._paths[index], self._group(part)):
+            self._busy.append(part)
+            return self._set(index, replace(row, status=Status.BUSY, worker="") if number is None else row)
+        if outcome.error or number is None:
+            return self._end(index, replace(row, status=Status.FAILED))
+        del self._groups[index][number]
+        if not self._groups[index]:
+            self._waiting.appendleft((index, None))
+        return self._set(index, replace(row, message=self._state_of(index)))
 
-    def _failed(self, index: int, err: BaseException | None) -> SlideRow:
+    def _split(self, part: Part, groups: Sequence[Group]) -> SlideRow:
+        """Have the groups of a huge slide done before any other slide is begun."""
+        index = part[0]
+        if index in self._groups:
+            return self._begin_again(part, "the groups of its tiles are not there any more", is_fault=True)
+        self._groups[index] = {group.number: group for group in groups}
+        self._tries[part] = 0  # its second task is no second try
+        self._begun.setdefault(index, time.monotonic())  # its task may have ended before it was heard of
+        self._waiting.extendleft((index, group.number) for group in reversed(groups))
+        return self._set(index, replace(self.rows[index], message=self._state_of(index)))
+
+    def _group(self, part: Part) -> Group | None:
+        return None if part[1] is None else self._groups[part[0]][part[1]]
+
+    def _failed(self, part: Part, err: BaseException | None) -> SlideRow:
         from distributed import KilledWorker  # noqa: PLC0415  only who has a client comes here
 
+        row = self.rows[part[0]]
         if isinstance(err, KilledWorker):
             text = (
-                f"{self.rows[index].slide}: {self.rows[index].tries} workers died over it (killed, or out of "
-                "memory); give workers more memory, or take a closer look at the slide."
+                f"{row.slide}: {self._tries[part]} workers died over it (killed, or out of memory); give "
+                "workers more memory, or take a closer look at the slide."
             )
-            return self._end(
-                index, replace(self.rows[index], status=Status.FAILED, message=text, is_fault=True)
-            )
+            return self._end(part[0], replace(row, status=Status.FAILED, message=text, is_fault=True))
         if isinstance(err, ModuleNotFoundError):
             text = f"The workers lack a module ({err}); install this version of napari-deepheme there."
-            return self._end(index, replace(self.rows[index], status=Status.FAILED, message=text))
+            return self._end(part[0], replace(row, status=Status.FAILED, message=text))
         if isinstance(err, UnreachableError):
-            return self._begin_again(index, str(err), is_fault=False)
-        _log.error("%s failed on a worker", self.rows[index].slide, exc_info=err)
-        return self._begin_again(index, f"{type(err).__name__}: {err}", is_fault=True)
+            return self._begin_again(part, str(err), is_fault=False)
+        _log.error("%s failed on a worker", row.slide, exc_info=err)
+        return self._begin_again(part, f"{type(err).__name__}: {err}", is_fault=True)
 
-    def _begin_again(self, index: int, why: str, *, is_fault: bool) -> SlideRow:
-        """Have a slide wait for another try, or say that it failed."""
+    def _begin_again(self, part: Part, why: str, *, is_fault: bool) -> SlideRow:
+        """Have a slide or group wait for another try, or say that the slide failed."""
+        index, number = part
         row = replace(self.rows[index], message=why, is_fault=is_fault)
-        if row.tries > self._retries:
+        if self._tries[part] > self._retries:
             return self._end(index, replace(row, status=Status.FAILED))
-        self._waiting.append(index)
+        if number is not None:
+            self._waiting.appendleft(part)
+            return self._set(index, row)
+        self._waiting.append(part)
         return self._set(index, replace(row, status=Status.WAITING, worker=""))
-
-    def _moves(self, index: int) -> bool:
-        """Whether the other run that has a slide is still at work, as far as its files tell."""
-        files = self._plan.out.glob(f"{glob.escape(self._paths[index].stem)}*{SUFFIX}*")
-        changed, now = 0.0, time.monotonic()
-        for file in files:
-            with suppress(OSError):  # its run may just have ended
-                changed = max(changed, file.stat().st_mtime)
-        before, since = self._stood_still.get(index, (-1.0, now))
-        if changed != before:
-            self._stood_still[index] = changed, now
-            return True
-        return now - since < BUSY_SECONDS
 
     def _set(self, index: int, row: SlideRow) -> SlideRow:
         self.rows[index] = row
@@ -255,7 +280,18 @@ class _Dispatch:
 
     def _end(self, index: int, row: SlideRow) -> SlideRow:
         self._ended += 1
+        if self._groups.get(index):
+            self._give_up_groups(index)
         return self._set(index, row)
+
+    def _give_up_groups(self, index: int) -> None:
+        """A slide has failed: its other groups are not wanted any more."""
+        self._waiting = deque(part for part in self._waiting if part[0] != index)
+        self._busy = [part for part in self._busy if part[0] != index]
+        running = [part for part in self._futures if part[0] == index]
+        self._client.cancel([self._futures[part] for part in running], force=True)
+        for part in running:
+            del self._futures[part], self._places[part]
 
 
 def _absolute(path: SlidePath) -> SlidePath:

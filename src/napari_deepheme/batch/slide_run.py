@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from napari_deepheme.analysis.engine import Engine
 from napari_deepheme.analysis.options import AnalysisOptions
-from napari_deepheme.analysis.result import Analysis, Notice, NoticeKind
+from napari_deepheme.analysis.result import Analysis, Notice
 from napari_deepheme.analysis.run import analyse_with
 from napari_deepheme.analysis.sink import Memory
+from napari_deepheme.batch.groups import parts_of, remove_groups
+from napari_deepheme.batch.opened import analysis_options, naming_what_is_saved, opened_analysis
 from napari_deepheme.batch.plan import Plan
-from napari_deepheme.errors import AnalysisFileError, DeepHemeError
 from napari_deepheme.export.counts import differential_of
 from napari_deepheme.export.files import write_csv
 from napari_deepheme.export.formats import export_cells
-from napari_deepheme.given import check_on_slide, read_cells
 from napari_deepheme.jobs import Job
 from napari_deepheme.slide.location import SlidePath
-from napari_deepheme.slide.reader import Slide, open_slide
+from napari_deepheme.slide.reader import open_slide
 from napari_deepheme.stats.differential import Differential
-from napari_deepheme.store import AnalysisFile, continued, signature_of
+from napari_deepheme.store import AnalysisFile
 from napari_deepheme.tables import check_output
 
 
@@ -67,15 +66,19 @@ def classify_slide(engine: Engine, plan: Plan, path: SlidePath) -> Job[Finished]
         slide = opened.enter_context(open_slide(path, mpp=plan.mpp))
         for each in plan.results(path):
             check_output(each)  # before hours of work depend on it
-        options = _options(plan, slide)
-        file, remarks = _file(engine, plan, slide, options)
+        options = analysis_options(plan, slide)
+        file, remarks = opened_analysis(engine, plan, slide, options) if plan.store else (None, [])
+        parts = None
         if file is not None:
             opened.enter_context(file)
+            parts = parts_of(engine, slide, file)
         earlier = file.facts() if file is not None and file.finished else None
         was_done = earlier is not None and _target(earlier.options) == _target(options)
-        with _naming_what_is_saved(file):
-            analysis = yield from analyse_with(engine, slide, options, file or Memory())
+        with naming_what_is_saved(file):
+            analysis = yield from analyse_with(engine, slide, options, file or Memory(), parts)
             finished = _written(plan, path, analysis, file, remarks)
+        if file is not None:
+            remove_groups(file.path)
     seconds = round(time.perf_counter() - start, 2)
     return replace(finished, was_done=was_done, report=finished.report | {"seconds": seconds})
 
@@ -83,41 +86,6 @@ def classify_slide(engine: Engine, plan: Plan, path: SlidePath) -> Job[Finished]
 def _target(options: AnalysisOptions) -> tuple[object, ...]:
     """Where a count ends: an analysis that has reached it has nothing left to do."""
     return options.target_cells, options.until
-
-
-def _options(plan: Plan, slide: Slide) -> AnalysisOptions:
-    """The options, with the cells and regions that are given, if they lie on the slide."""
-    if plan.roi is not None:
-        check_on_slide(plan.options.regions, slide.info.shape, plan.roi)
-    if plan.cells is None:
-        return plan.options
-    return replace(plan.options, cells=read_cells(plan.cells, slide.info.mpp))
-
-
-def _file(
-    engine: Engine, plan: Plan, slide: Slide, options: AnalysisOptions
-) -> tuple[AnalysisFile | None, list[Notice]]:
-    if not plan.store:
-        return None, []
-    signature = signature_of(slide, engine.bundle, options)
-    file, remark = continued(slide.info.path, plan.out, signature, fresh=plan.fresh)
-    return file, [Notice(NoticeKind.STORED, remark)] if remark else []
-
-
-@contextmanager
-def _naming_what_is_saved(file: AnalysisFile | None) -> Iterator[None]:
-    """Have a message that ends a run say what need not be done again."""
-    try:
-        yield
-    except DeepHemeError as err:
-        parts = 0
-        if file is not None:
-            with suppress(AnalysisFileError):  # the disk of the analysis may be the one that fails
-                parts = len(file.done())
-        if file is None or not parts:
-            raise
-        saved = f"{parts} parts of the slide are saved in {file.path}; the same command goes on with them."
-        raise type(err)(f"{err} {saved}") from err
 
 
 def _written(

@@ -5,18 +5,22 @@ from __future__ import annotations
 import os
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from napari_deepheme.analysis.engine import Engine
+from napari_deepheme.batch.groups import Group, classify_group, groups_to_do
 from napari_deepheme.batch.plan import Plan, bundle_digest
-from napari_deepheme.batch.slide_run import Finished, classify_slide
+from napari_deepheme.batch.slide_run import classify_slide
 from napari_deepheme.errors import BusyError, DeepHemeError, OptionError, OutputError, UnreachableError
-from napari_deepheme.jobs import Progress
+from napari_deepheme.jobs import Job, Progress
 from napari_deepheme.slide.location import SlidePath
 
 if TYPE_CHECKING:
     from distributed.worker import Worker
+
+Part = tuple[int, int | None]
+"""A slide by its index in the batch, or a group of its tiles by its number, too."""
 
 _EVERY = 1.0
 """Seconds between two reports."""
@@ -29,7 +33,7 @@ _ONE_SLIDE = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A slide to classify.
+    """A slide to classify, or a group of its tiles.
 
     Attributes
     ----------
@@ -43,6 +47,8 @@ class Task:
         Where to report.
     mark : str
         Name of a file that lies in the folder of the results.
+    group : Group or None
+        Of a huge slide.
     """
 
     index: int
@@ -51,16 +57,26 @@ class Task:
     digest: str
     topic: str
     mark: str
+    group: Group | None = None
+
+    @property
+    def part(self) -> Part:
+        """What of the batch it is."""
+        return self.index, None if self.group is None else self.group.number
+
+    def event(self, message: str, worker: Worker) -> dict[str, object]:
+        """What its worker reports."""
+        return {"part": self.part, "message": message, "worker": worker.address}
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a slide.
+    """What became of a slide, or of a group of its tiles.
 
     Attributes
     ----------
     report : dict or None
-        Its entry of the JSON document; None if it could not be done.
+        Its entry of the JSON document; None of a group, and of a slide that could not be done.
     was_done : bool
         Whether an earlier run had finished it.
     counted : int
@@ -70,6 +86,8 @@ class Outcome:
     is_busy : bool
         Whether that is because another process writes its analysis.
     seconds : float
+    groups : tuple of Group
+        Those to do before the slide is given again, to merge them; its own task was only to begin it.
     """
 
     report: dict[str, object] | None = None
@@ -78,6 +96,7 @@ class Outcome:
     error: str = ""
     is_busy: bool = False
     seconds: float = 0.0
+    groups: tuple[Group, ...] = ()
 
 
 class CancelledError(Exception):
@@ -101,14 +120,13 @@ def classify_task(task: Task) -> Outcome:
         reporter = _Reporter(get_worker(), task)
         try:
             _check_folder(task, reporter.worker)
-            finished = _drained(task, reporter)
+            outcome = _drained(task, reporter)
         except UnreachableError:
             raise
         except DeepHemeError as err:
             is_busy = isinstance(err, BusyError)
             return Outcome(error=str(err), is_busy=is_busy, seconds=time.perf_counter() - start)
-    counted, seconds = finished.count.n_counted, time.perf_counter() - start
-    return Outcome(finished.report, finished.was_done, counted, seconds=seconds)
+    return replace(outcome, seconds=time.perf_counter() - start)
 
 
 def engine_of(plan: Plan, digest: str, threads: int) -> Engine:
@@ -137,16 +155,28 @@ def engine_of(plan: Plan, digest: str, threads: int) -> Engine:
     return _ENGINES[key]
 
 
-def _drained(task: Task, reporter: _Reporter) -> Finished:
+def _outcome(engine: Engine, task: Task) -> Job[Outcome]:
+    """Do a group, or a slide; of a huge one begin it, or merge its groups if they are done."""
+    if task.group is not None:
+        yield from classify_group(engine, task.plan, task.slide, task.group)
+        return Outcome()
+    groups = yield from groups_to_do(engine, task.plan, task.slide)
+    if groups:
+        return Outcome(groups=tuple(groups))
+    finished = yield from classify_slide(engine, task.plan, task.slide)
+    return Outcome(finished.report, finished.was_done, finished.count.n_counted)
+
+
+def _drained(task: Task, reporter: _Reporter) -> Outcome:
     reporter.say("Loading the model")
     engine = engine_of(task.plan, task.digest, reporter.worker.state.nthreads)
-    job = classify_slide(engine, task.plan, task.slide)
+    job = _outcome(engine, task)
     try:
         while True:
             reporter.follow(next(job))
     except StopIteration as stop:
-        finished: Finished = stop.value
-        return finished
+        outcome: Outcome = stop.value
+        return outcome
     finally:
         job.close()
 
@@ -171,8 +201,7 @@ class _Reporter:
     def say(self, message: str) -> None:
         """Report at once."""
         self._last = time.monotonic()
-        facts = {"index": self._task.index, "message": message, "worker": self.worker.address}
-        self.worker.log_event(self._task.topic, facts)
+        self.worker.log_event(self._task.topic, self._task.event(message, self.worker))
 
     def follow(self, progress: Progress) -> None:
         """Report now and then.

@@ -137,6 +137,7 @@ def classify(
     as_json: Json = False,
 ) -> None:
     """Find and classify nucleated cells; write <slide>.cells.csv and <slide>.differential.csv."""
+    from napari_deepheme.batch.cluster import threads_of  # noqa: PLC0415
     from napari_deepheme.batch.memory import batch_size_within, bytes_of  # noqa: PLC0415  help texts do without
     from napari_deepheme.batch.plan import Plan  # noqa: PLC0415
     from napari_deepheme.cli.classifying import classify_all, formats_named  # noqa: PLC0415
@@ -161,7 +162,7 @@ def classify(
         out=out,
         model=model,
         options=options,
-        run=RunOptions(device, precision, batch_size_within(limit), backend),
+        run=RunOptions(device, precision, batch_size_within(limit, threads_of(scheduler)), backend),
         formats=tuple(wanted),
         mpp=mpp,
         store=store,

@@ -144,16 +144,20 @@ class TileMerge:
         inner = ((yx > np.array(core[:2]) + reach) & (yx < np.array(core[2:]) - reach)).all(axis=1)
         self._borders = np.concatenate([self._borders, yx[~inner]])
 
-    def accept(self, core: Bounds, found: Detections) -> Detections:
-        """Those of a tile's detections (level-0 pixels) that are new and its own."""
+    def own(self, core: Bounds, found: Detections) -> Detections:
+        """Those of a tile's detections (level-0 pixels) that are its own, moved into its core."""
         top_left, bottom_right = np.array(core[:2]), np.array(core[2:])
         yx = np.clip(found.yx, top_left, np.nextafter(bottom_right, top_left))
         own = (np.abs(found.yx - yx) * self._mpp <= _BORDER_UM).all(axis=1)
-        found = replace(found, yx=yx).take(np.flatnonzero(own))
+        return replace(found, yx=yx).take(np.flatnonzero(own))
+
+    def new(self, core: Bounds, yx: NDArray[np.float64]) -> NDArray[np.intp]:
+        """Indices of a tile's own cells that no tile before it has; they are remembered from now on."""
+        top_left, bottom_right = np.array(core[:2]), np.array(core[2:])
         reach = _SAME_CELL_UM / self._mpp
         near = ((self._borders > top_left - reach) & (self._borders < bottom_right + reach)).all(axis=1)
-        gap = (found.yx[:, None] - self._borders[near]) * self._mpp
+        gap = (yx[:, None] - self._borders[near]) * self._mpp
         seen = (np.hypot(gap[..., 0], gap[..., 1]) < _SAME_CELL_UM).any(axis=1)
-        found = found.take(np.flatnonzero(~seen))
-        self.remember(core, found.yx)
-        return found
+        new = np.flatnonzero(~seen)
+        self.remember(core, yx[new])
+        return new

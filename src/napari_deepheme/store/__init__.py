@@ -2,7 +2,7 @@
 
 from napari_deepheme.store.analysis_file import AnalysisFile
 from napari_deepheme.store.opening import open_analysis
-from napari_deepheme.store.places import SUFFIX, analyses_of, analysis_folder, continued
+from napari_deepheme.store.places import SUFFIX, analyses_of, analysis_folder, continued, numbered_analyses
 from napari_deepheme.store.signature import signature_of
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "analyses_of",
     "analysis_folder",
     "continued",
+    "numbered_analyses",
     "open_analysis",
     "signature_of",
 ]

@@ -91,6 +91,28 @@ class AnalysisFile(KeptCorrections, KeptModels):
             table = np.array(rows, np.float64).reshape(-1, 3)
         return {key: table[table[:, 0] == number, 1:] for number, key in units.items()}
 
+    def results(self) -> list[UnitResult]:
+        """The units that are there with their cells, in the order of their commits.
+
+        Raises
+        ------
+        AnalysisFileError
+            The file is damaged, or no run began it.
+        """
+        known = self.so_far()
+        with self._reading():
+            query = "SELECT unit, count(*) FROM cells WHERE id > 0 GROUP BY unit"
+            counts = dict(self._connection.execute(query).fetchall())
+            units = self._connection.execute(
+                "SELECT number, key, failure FROM units ORDER BY number"
+            ).fetchall()
+        results, start = [], 0
+        for number, key, failure in units:
+            place = slice(start, start + counts.get(number, 0))
+            results.append(UnitResult(key, known.cells.take(place), known.raw.take(place), failure))
+            start = place.stop
+        return results
+
     def commit(self, unit: UnitResult) -> NDArray[np.int64]:
         """Keep a unit and its cells in one transaction.
 

@@ -18,6 +18,8 @@ from napari_deepheme.store.opening import create_analysis, open_analysis
 SUFFIX = ".deepheme.db"
 CHOICE_SECONDS = 30.0
 """How long to wait for another process that looks for the file of the same slide."""
+_MOST_MISSING = 8
+"""Numbers in a row that may be missing among the analyses of a slide, as where somebody removed some."""
 
 _PACKAGE = Path(__file__).parents[1]
 
@@ -34,12 +36,32 @@ def analysis_folder(slide: SlidePath) -> Path:
 
 
 def analyses_of(slide: SlidePath, folder: Path) -> list[Path]:
-    """Analysis files of a slide by their names, the newest first."""
+    """Analysis files of a slide by their names, those that a person gave too, the newest first.
+
+    Lists the folder; see :func:`numbered_analyses` for one with a million of them.
+    """
     files = [
         *folder.glob(f"{_escaped(slide.stem)}{SUFFIX}"),
         *folder.glob(f"{_escaped(slide.stem)}.*{SUFFIX}"),
     ]
     return sorted(files, key=lambda file: -file.stat().st_mtime)
+
+
+def numbered_analyses(slide: SlidePath, folder: Path) -> list[Path]:
+    """Analysis files of a slide by the names that runs give them, the newest first.
+
+    They are looked for one by one: a folder that is listed for each slide costs more the more slides it has.
+    """
+    changed: dict[Path, float] = {}
+    number = missing = 0
+    while missing < _MOST_MISSING:
+        number += 1
+        path = _numbered(slide, folder, number)
+        try:
+            changed[path], missing = path.stat().st_mtime, 0
+        except FileNotFoundError:
+            missing += 1
+    return sorted(changed, key=lambda path: -changed[path])
 
 
 def continued(
@@ -106,7 +128,7 @@ def _continued(
     slide: SlidePath, folder: Path, signature: Mapping[str, str], *, fresh: bool
 ) -> tuple[AnalysisFile, str]:
     others = []
-    for path in analyses_of(slide, folder):
+    for path in numbered_analyses(slide, folder):
         differing = _differing(path, signature)
         if not differing and not fresh:
             return _taken_up(path)
@@ -143,11 +165,14 @@ def _differing(path: Path, signature: Mapping[str, str]) -> list[str]:
 
 
 def _free(slide: SlidePath, folder: Path) -> Path:
-    path, number = folder / f"{slide.stem}{SUFFIX}", 1
-    while path.exists():
+    number = 1
+    while (path := _numbered(slide, folder, number)).exists():
         number += 1
-        path = folder / f"{slide.stem}.{number}{SUFFIX}"
     return path
+
+
+def _numbered(slide: SlidePath, folder: Path, number: int) -> Path:
+    return folder / f"{slide.stem}{'' if number == 1 else f'.{number}'}{SUFFIX}"
 
 
 def _escaped(name: str) -> str:
