@@ -6,6 +6,7 @@ import json
 import math
 import sys
 import time
+from collections.abc import Sequence
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, TypeVar
 
@@ -124,26 +125,36 @@ def print_differential(count: Differential, title: str, reliability: Reliability
     """Print a differential by lineage, with its indices and what stands behind it."""
     table = Table(title=Text(plain(title)), caption=f"Rule {count.rule}. {RESEARCH_USE}")
     table.add_column("class")
-    for name in ("n", "%", f"{100 * count.options.confidence:g} % sampling interval", "mean entropy"):
+    best = None if reliability is None else reliability.best
+    shares = (None if reliability is None else reliability.by_code) or {}
+    corrected = [] if best is None else [f"% by {best.method}", "interval"]
+    sampling = f"{100 * count.options.confidence:g} % sampling interval"
+    for name in ("n", "%", sampling, *corrected, "mean entropy"):
         table.add_column(name, justify="right")
     rows = {row.cell_class.code: row for row in count.rows}
     for lineage in count.lineages:
         if len(lineage.codes) > 1:
-            table.add_row(f"[b]{lineage.lineage.value.capitalize()}[/b]", *_figures(lineage))
+            table.add_row(
+                f"[b]{lineage.lineage.value.capitalize()}[/b]", *_figures(lineage, [""] * len(corrected))
+            )
         for code in lineage.codes:
-            table.add_row(_named(rows[code]), *_figures(rows[code]))
+            table.add_row(
+                _named(rows[code]), *_figures(rows[code], _shares(shares.get(code)) if best else ())
+            )
     table.add_section()
     for row in (row for row in count.rows if not row.counted):
-        table.add_row(_named(row), str(row.count), "", "not counted", _figures(row)[-1])
+        empty = [""] * len(corrected)
+        table.add_row(_named(row), str(row.count), "", "not counted", *empty, _figures(row)[-1])
     table.add_section()
-    table.add_row("counted", str(count.n_counted), "100.0" if count.n_counted else "", "", "")
+    table.add_row("counted", str(count.n_counted), "100.0" if count.n_counted else "")
     OUT.print(table)
     for index in count.indices.values():
-        bounds = f" ({index.low:.3g}–{index.high:.3g})" if not math.isnan(index.low) else ""
         lacking = f", without {', '.join(index.without).lower()}" if index.without else ""
-        print_line(f"{index.title} {index.value:.3g}{bounds}{lacking}")
+        print_line(f"{index.words}{lacking}")
     if count.unknown:
         print_line(f"The model has no class for: {', '.join(c.name.lower() for c in count.unknown)}.")
+    for line in count.plan:
+        print_line(line)
     if reliability is not None:
         _print_reliability(reliability)
 
@@ -154,25 +165,27 @@ def _print_reliability(reliability: Reliability) -> None:
     print_line(f"{like_ours.verdict.value.capitalize()}{p}: {like_ours.advice}")
     if reliability.audit is not None and reliability.audit.shares.refusal:
         print_line(f"Audit: {reliability.audit.shares.refusal}.")
-    shares = reliability.by_code or {}
-    if shares and reliability.best is not None:
-        parts = (
-            f"{c} {100 * f:.1f} ({100 * low:.1f}–{100 * high:.1f})" for c, (f, low, high) in shares.items()
-        )
-        print_line(f"Corrected by {reliability.best.method}, %: {', '.join(parts)}")
-    print_line(reliability.intervals)
+    for line in (reliability.intervals, *reliability.review):
+        print_line(line)
 
 
 def _named(row: DifferentialRow) -> Text:
     return Text.assemble(("●", row.cell_class.colour), " ", plain(row.cell_class.name))
 
 
-def _figures(row: DifferentialRow | LineageRow) -> tuple[str, str, str, str]:
+def _shares(shares: tuple[float, float, float] | None) -> tuple[str, str]:
+    if shares is None:
+        return "–", ""
+    share, low, high = (f"{100 * each:.1f}" for each in shares)
+    return share, f"{low}–{high}"
+
+
+def _figures(row: DifferentialRow | LineageRow, corrected: Sequence[str] = ()) -> tuple[str, ...]:
     share, interval = "", ""
     if not math.isnan(row.fraction):
         share = f"{100 * row.fraction:.1f}"
         interval = f"{100 * row.low:.1f}–{100 * row.high:.1f}"
-    return str(row.count), share, interval, f"{row.mean_entropy:.2f}" if row.count else ""
+    return str(row.count), share, interval, *corrected, f"{row.mean_entropy:.2f}" if row.count else ""
 
 
 def _shown(value: object) -> str:

@@ -14,7 +14,7 @@ from napari_deepheme.analysis.corrections import holding
 from napari_deepheme.analysis.result import Analysis
 from napari_deepheme.analysis.sign_off import day, review_status
 from napari_deepheme.export.counts import counted_by, differential_of
-from napari_deepheme.export.reliability import calibration_of, reliability_of
+from napari_deepheme.export.reliability import reliability_of
 from napari_deepheme.report.slide import Correction, Crop, GalleryRow, Overview, ReviewState, SlideReport
 from napari_deepheme.slide.reader import Slide
 from napari_deepheme.slide.tiles import crops
@@ -22,7 +22,6 @@ from napari_deepheme.stats.assessment import Assessment, AssessmentOptions
 from napari_deepheme.stats.clustering import FieldVariation, field_variation
 from napari_deepheme.stats.quantify import Quantification
 from napari_deepheme.stats.references import beside, embedded_references, reference_set
-from napari_deepheme.stats.risk import Promise, accepted_accuracy, changed_by_review
 from napari_deepheme.taxonomy.own_colours import Palette, in_palette
 
 _SHOWN = 6  # cells of each kind in a row of the gallery
@@ -48,8 +47,6 @@ def slide_report(
     assessed, count = counting.assessed(), differential_of(analysis)
     taxonomy, facts = in_palette(analysis.taxonomy, palette or {}), analysis.facts
     reliability = reliability_of(analysis)
-    review = facts.bundle.review
-    promise = Promise(review.threshold, review.risk, review.confidence)
     return SlideReport(
         slide=facts.slide.path.name,
         created=datetime.now().astimezone().isoformat(sep=" ", timespec="minutes"),
@@ -57,13 +54,13 @@ def slide_report(
         differential=count,
         review=ReviewState(
             assessed.trained_entropy,
-            promise,
-            accepted_accuracy(assessed.trained_entropy, calibration_of(facts), promise),
-            reliability.promise,
-            _changed(counting, assessed),
+            reliability.threshold,
+            reliability.review,
+            reliability.changed,
         ),
         exchangeability=reliability.like_ours,
         correction=reliability.best,
+        methods=reliability.stated,
         refusals=_refusals(reliability.quantified),
         references={
             reference.source: beside(count, reference, taxonomy)
@@ -77,18 +74,6 @@ def slide_report(
         facts=_tables(analysis),
         card=card,
     )
-
-
-def _changed(counting: Analysis, assessed: Assessment) -> dict[tuple[str, str], int]:
-    """Cells that people gave another label, by (the model's, theirs)."""
-    codes, labels = counting.facts.bundle.taxonomy.codes, dict[int, str]()
-    for each in holding(counting.corrections):
-        if each.label:
-            labels[each.cell] = each.label
-    called = dict(zip(counting.ids.tolist(), assessed.call.tolist(), strict=True))
-    known = [cell for cell in labels if cell in called and cell > 0]
-    before, after = [codes[called[cell]] for cell in known], [labels[cell] for cell in known]
-    return dict(changed_by_review(before, after))
 
 
 def _overview(analysis: Analysis, slide: Slide) -> Overview:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -50,6 +51,21 @@ class Comparison:
     high: float
     usual: tuple[float, float]
 
+    @property
+    def figure(self) -> str:
+        """The value as text, with one decimal."""
+        return one_decimal(self.value)
+
+    @property
+    def bounds(self) -> str:
+        """The interval as text."""
+        return f"{one_decimal(self.low)}–{one_decimal(self.high)}"
+
+
+def one_decimal(value: float) -> str:
+    """A number with one decimal, ∞ without a limit."""
+    return "∞" if math.isinf(value) else f"{value:.1f}"
+
 
 def embedded_references() -> tuple[str, ...]:
     """Names of the reference sets that come with the package."""
@@ -80,7 +96,7 @@ def beside(count: Differential, references: ReferenceSet, taxonomy: Taxonomy) ->
             figures = (100 * n / count.n_counted, 100 * float(low[0]), 100 * float(high[0]))
             found.append(Comparison(name.replace("_", " "), *figures, (usual.low, usual.high)))
     for key, usual in references.indices.items():
-        if key in count.indices:
-            index = count.indices[key]
+        index = count.indices.get(key)
+        if index is not None and not math.isnan(index.value):
             found.append(Comparison(index.title, index.value, index.low, index.high, (usual.low, usual.high)))
     return tuple(found)

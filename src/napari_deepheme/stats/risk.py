@@ -49,13 +49,13 @@ class AcceptedAccuracy:
 
 
 def accepted_accuracy(
-    entropy: NDArray[np.floating], calibration: CalibrationSet | None, promise: Promise, level: float = 0.95
+    entropy: NDArray[np.floating], calibration: CalibrationSet | None, threshold: float, level: float = 0.95
 ) -> AcceptedAccuracy:
     """Share of n cells (entropies in nats, shape (n,)) to review, and accuracy to expect of the rest."""
-    to_review = float((entropy > promise.threshold).mean()) if len(entropy) else np.nan
+    to_review = float((entropy > threshold).mean()) if len(entropy) else np.nan
     if calibration is None:
         return AcceptedAccuracy(to_review, np.nan, np.nan, np.nan)
-    accepted = calibration.entropy <= promise.threshold
+    accepted = calibration.entropy <= threshold
     n, right = int(accepted.sum()), int((accepted & (calibration.calls == calibration.truth)).sum())
     low, high = (float(bound) for bound in clopper_pearson(right, n, level))
     return AcceptedAccuracy(to_review, right / n if n else np.nan, low, high)
@@ -74,6 +74,17 @@ class RiskMonitor:
     low: float
     high: float
     promise: Promise
+
+    @property
+    def words(self) -> str:
+        """What was seen so far, in a sentence; empty before the first cell."""
+        if not self.n:
+            return ""
+        return (
+            f"Of {self.n} accepted cells of a random audit {self.errors} were called wrong: the risk is "
+            f"{100 * self.low:.1f} to {100 * self.high:.1f} %, with {100 * self.promise.confidence:g} % "
+            "confidence at every look."
+        )
 
     @property
     def broken(self) -> bool:
@@ -103,11 +114,16 @@ def monitor(errors: int, n: int, promise: Promise) -> RiskMonitor:
 
 def promise_in_words(promise: Promise, like_ours: Exchangeability, seen: RiskMonitor | None = None) -> str:
     """What may be said of accepted cells on this slide: the promise, or that it is withdrawn and why."""
+    said = _promised(promise, like_ours, seen)
+    return said if seen is None or not seen.n else f"{said} {seen.words}"
+
+
+def _promised(promise: Promise, like_ours: Exchangeability, seen: RiskMonitor | None) -> str:
     percent, sure = f"{100 * promise.risk:g} %", f"{100 * promise.confidence:g} %"
     if seen is not None and seen.broken:
         return (
-            f"Withdrawn: of {seen.n} accepted cells that were looked at {seen.errors} are wrong, more than "
-            f"the {percent} that were promised. Review more cells, or adapt the model."
+            f"Withdrawn: more of the accepted cells are wrong than the {percent} that were promised. Review "
+            "more cells, or adapt the model."
         )
     if promise.threshold <= 0:
         return "No promise: at no threshold are calls right often enough; every cell is to be reviewed."
@@ -122,6 +138,22 @@ def promise_in_words(promise: Promise, like_ours: Exchangeability, seen: RiskMon
         Verdict.UNKNOWN: "whether cells of this slide are like the calibration cells is not known",
     }[like_ours.verdict]
     return f"Withdrawn: {reason}, so that {percent} of errors at most is no promise here. Audit some of them."
+
+
+def accepted_in_words(accepted: AcceptedAccuracy, threshold: float, like_ours: Exchangeability) -> str:
+    """How many cells of a slide are to be reviewed, and how often the others may be called right."""
+    if np.isnan(accepted.share_to_review):
+        return ""
+    share = f"{100 * accepted.share_to_review:.1f} %"
+    review = f"{share} of the cells lie above the review threshold, {threshold:.2f} nats"
+    if np.isnan(accepted.accuracy):
+        return f"{review}; how often the others are right is not known."
+    right = (
+        f"{100 * accepted.accuracy:.1f} % ({100 * accepted.low:.1f}–{100 * accepted.high:.1f}) of the "
+        "calibration cells below it are called right"
+    )
+    here = "expect the same here" if like_ours.holds else "here it may be fewer"
+    return f"{review}. {right}: {here}."
 
 
 def changed_by_review(before: Sequence[str], after: Sequence[str]) -> Mapping[tuple[str, str], int]:

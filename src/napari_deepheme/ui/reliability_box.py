@@ -57,7 +57,9 @@ class ReliabilityBox(QWidget):
         self._run: JobRun | None = None
         self.verdict = tip(label(), _VERDICT_TIP)
         self.corrected = tip(
-            label(), "Shares with the model's confusion taken out, 95 % intervals, and what these hold."
+            label(),
+            "Shares with the model's confusion taken out, 95 % intervals, and what these hold; how many "
+            "cells wait for review, and what may be expected of the others.",
         )
         self.corrected.hide()
         self.audit_button = button("", _AUDIT_TIP, self._audit)
@@ -125,7 +127,7 @@ class ReliabilityBox(QWidget):
         self.verdict.setText(f"{verdict.capitalize()}{p}: {like_ours.advice}")
         self.verdict.setStyleSheet(f"border-left: 4px solid {_COLOURS[verdict]}; padding-left: 6px;")
         shares, best = reliability.by_code, reliability.best
-        lines = [reliability.intervals]
+        lines = [reliability.intervals, *reliability.review]
         if shares and best is not None:
             lines.insert(0, f"Corrected by {best.method}, %: {' · '.join(_share_texts(shares))}")
         self.corrected.setText("\n".join(lines))

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from napari_deepheme.stats.differential import Differential, DifferentialRow, LineageRow
-from napari_deepheme.stats.indices import Index
 
 FIGURE_SPACE = "\u2007"
 """As wide as a digit: keeps columns of numbers still."""
 
 NUMBER_HEADERS = ("n", "%", "sampling", "done")
-_PERCENT = "mitotic"
 
 Progress = Mapping[str, tuple[int, int]]
 """Of a class: cells that a person settled, and those that wait for one."""
@@ -63,19 +61,12 @@ def summary_rows(differential: Differential, progress: Progress | None = None) -
 
 
 def index_lines(differential: Differential) -> list[str]:
-    """The indices with their intervals, then what the model has no class for."""
-    lines = [_index(each) for each in differential.indices.values() if np.isfinite(each.value)]
+    """The indices with their intervals, what the model has no class for, and how far the count is."""
+    lines = [each.words for each in differential.indices.values()]
     if differential.unknown:
         names = ", ".join(each.name.lower() for each in differential.unknown)
         lines.append(f"Unknown to the model, so called something else and missing in the ratios: {names}.")
-    return lines
-
-
-def _index(index: Index) -> str:
-    high = f"{index.high:.2f}" if np.isfinite(index.high) else "∞"
-    if index.key.startswith(_PERCENT):
-        return f"{index.title} {100 * index.value:.1f} % ({100 * index.low:.1f}–{100 * index.high:.1f})"
-    return f"{index.title} {index.value:.2f} ({index.low:.2f}–{high})"
+    return [*lines, *differential.plan]
 
 
 def _line(row: DifferentialRow, progress: Progress) -> Row:

@@ -113,7 +113,12 @@ def test_errors_of_an_audit_withdraw_the_promise_of_the_threshold(analysis):
     analysis = replace(analysis, facts=replace(analysis.facts, bundle=bundle))
     analysis = replace(analysis, audit=draw_audit(analysis, 50, who="Ada"))
     wrong = named(analysis, {cell: "L2" if calls[cell] != "L2" else "M3" for cell in analysis.audit.cells})
-    assert reliability_of(wrong).promise.startswith("Withdrawn: of ")
+    assert reliability_of(wrong).promise.startswith("Withdrawn: more of ")
+    assert "were called wrong" in reliability_of(wrong).promise
+    told = reliability_of(wrong)
+    assert told.to_json()["review"]["wrong"] == told.seen.errors > 0
+    assert any(line.startswith("Labels that people changed: ") for line in told.review)
+    assert [each.method for each in told.stated] == ["audit"]
 
 
 def test_an_audit_is_kept_in_the_file(analysis, tmp_path):
@@ -144,6 +149,7 @@ def test_the_calibration_cells_travel_with_the_analysis(analysis, tmp_path):
     assert reliability.like_ours.verdict is Verdict.GREEN
     assert reliability.to_json()["corrected_by"] == "em"
     assert sum(fraction for fraction, *_ in reliability.by_code.values()) == pytest.approx(1)
+    assert [each.method for each in reliability.stated] == ["count", "probabilistic", "acc", "pacc", "em"]
     document = reliability.to_json()
     assert "model's error as well" in document["intervals"]
     assert set(document["methods"]) == {"count", "probabilistic", "acc", "pacc", "em"}

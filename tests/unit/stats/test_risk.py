@@ -9,6 +9,7 @@ from napari_deepheme.stats.exchangeability import Exchangeability, Verdict
 from napari_deepheme.stats.risk import (
     Promise,
     accepted_accuracy,
+    accepted_in_words,
     changed_by_review,
     monitor,
     promise_in_words,
@@ -59,7 +60,12 @@ def test_the_promise_is_stated_only_where_it_holds():
     assert "At most 10 %" in promise_in_words(PROMISE, of(Verdict.GREEN))
     for verdict in (Verdict.AMBER, Verdict.RED, Verdict.UNKNOWN):
         assert promise_in_words(PROMISE, of(verdict)).startswith("Withdrawn")
-    assert "30 are wrong" in promise_in_words(PROMISE, of(Verdict.GREEN), monitor(30, 100, PROMISE))
+    broken = promise_in_words(PROMISE, of(Verdict.GREEN), monitor(30, 100, PROMISE))
+    assert broken.startswith("Withdrawn")
+    assert "Of 100 accepted cells of a random audit 30 were called wrong" in broken
+    kept = promise_in_words(PROMISE, of(Verdict.GREEN), monitor(1, 40, PROMISE))
+    assert kept.startswith("At most")
+    assert "Of 40 accepted cells" in kept
     assert "every cell" in promise_in_words(Promise(0.0, 0.1, 0.9), of(Verdict.GREEN))
 
 
@@ -67,11 +73,18 @@ def test_expected_accuracy_is_that_of_accepted_calibration_cells():
     probabilities = np.array([[0.99, 0.01]] * 80 + [[0.5, 0.5]] * 20, np.float32)
     truth = np.array([0] * 76 + [1] * 24)
     known = CalibrationSet(probabilities, truth, np.zeros(100, np.float32))
-    found = accepted_accuracy(np.array([0.01, 0.69, 0.01, 0.01]), known, Promise(0.3, 0.1, 0.9))
+    found = accepted_accuracy(np.array([0.01, 0.69, 0.01, 0.01]), known, 0.3)
     assert found.share_to_review == 0.25
     assert found.accuracy == 0.95
     assert found.low < 0.95 < found.high
-    assert np.isnan(accepted_accuracy(np.zeros(3), None, PROMISE).accuracy)
+    unknown = accepted_accuracy(np.zeros(3), None, 0.3)
+    assert np.isnan(unknown.accuracy)
+    words = accepted_in_words(found, 0.3, of(Verdict.GREEN))
+    assert "25.0 % of the cells lie above the review threshold, 0.30 nats" in words
+    assert "expect the same here" in words
+    assert "here it may be fewer" in accepted_in_words(found, 0.3, of(Verdict.RED))
+    assert "not known" in accepted_in_words(unknown, 0.3, of(Verdict.GREEN))
+    assert accepted_in_words(accepted_accuracy(np.zeros(0), known, 0.3), 0.3, of(Verdict.GREEN)) == ""
 
 
 def test_what_a_review_changed_is_told_by_pair():

@@ -38,9 +38,12 @@ def test_every_class_has_one_line_and_the_left_out_come_last(taxonomy):
 
 
 def test_indices_and_what_the_model_cannot_know():
-    *indices, unknown = index_lines(Differential.of([*LABELS, "EBO", "EBO"], np.zeros(16), PBC_11))
+    lines = index_lines(Differential.of([*LABELS, "EBO", "EBO"], np.zeros(16), PBC_11))
+    *indices, unknown, marks, precision = lines
     assert any(line.startswith("M:E") and "3.50" in line for line in indices)
     assert "blast" in unknown
+    assert "288 more cells to 300" in marks
+    assert "more cells and" in precision
 
 
 def test_what_a_model_cannot_see_is_said():
