@@ -62,7 +62,7 @@ def report() -> SlideReport:
         correction=Quantification("em", shares, shares - 0.05, shares + 0.05),
         methods=tuple(Quantification(name, shares, shares - 0.05, shares + 0.05) for name in ("pacc", "em")),
         refusals={"count, acc": "M4 and M5 are called nearly alike"},
-        references={references.source: beside(count, references, PBC_11)},
+        references=((references, beside(count, references)),),
         overview=Overview(pixels, (np.array([[5.0, 5], [5, 40], [40, 40]]),)),
         gallery=(GalleryRow(PBC_11["M6"], (crop,) * 9, (crop,)), GalleryRow(PBC_11["M2"], (crop,), ())),
         corrections=(Correction("yesterday", "Ann", "cell 7: Band → Segmented"),),

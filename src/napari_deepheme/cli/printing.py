@@ -22,6 +22,7 @@ from napari_deepheme.jobs import Job, Progress, drain
 if TYPE_CHECKING:
     from napari_deepheme.export.reliability import Reliability
     from napari_deepheme.stats.differential import Differential, DifferentialRow, LineageRow
+    from napari_deepheme.stats.references import ReferenceSet
 
 R = TypeVar("R")
 OUT, ERR = Console(), Console(stderr=True)
@@ -157,6 +158,17 @@ def print_differential(count: Differential, title: str, reliability: Reliability
         print_line(line)
     if reliability is not None:
         _print_reliability(reliability)
+
+
+def print_references(count: Differential, references: Sequence[ReferenceSet]) -> None:
+    """Print what sources call usual beside a count."""
+    from napari_deepheme.stats.references import beside  # noqa: PLC0415
+
+    for each in references:
+        print_line(f"Beside {each.title}; sources disagree, no verdict ({each.source}):")
+        for line in beside(count, each):
+            usual = f"{line.usual[0]:g}–{line.usual[1]:g}"
+            print_line(f"  {line.name} {line.figure} ({line.bounds}), usual {usual}")
 
 
 def _print_reliability(reliability: Reliability) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from datetime import datetime
 from importlib.metadata import version
@@ -29,7 +29,11 @@ _OVERVIEW_PX = 1400
 
 
 def slide_report(
-    analysis: Analysis, slide: Slide | None, card: str = "", palette: Palette | None = None
+    analysis: Analysis,
+    slide: Slide | None,
+    card: str = "",
+    palette: Palette | None = None,
+    references: Sequence[str] = embedded_references(),
 ) -> SlideReport:
     """All that a report tells of an analysis.
 
@@ -42,6 +46,8 @@ def slide_report(
         The model card.
     palette : mapping of str to str, optional
         Own colours ``#rrggbb`` by class code.
+    references : sequence of str
+        Sets of reference ranges to read beside the count, by name or TOML file.
     """
     counting = analysis.counting()
     assessed, count = counting.assessed(), differential_of(analysis)
@@ -62,10 +68,7 @@ def slide_report(
         correction=reliability.best,
         methods=reliability.stated,
         refusals=_refusals(reliability.quantified),
-        references={
-            reference.source: beside(count, reference, taxonomy)
-            for reference in map(reference_set, embedded_references())
-        },
+        references=tuple((each, beside(count, each)) for each in map(reference_set, references)),
         overview=None if slide is None else _overview(analysis, slide),
         gallery=() if slide is None else _gallery(counting, assessed, slide),
         variation=_variation(counting, assessed),

@@ -212,13 +212,16 @@ def _indices(report: SlideReport, styles: Mapping[str, ParagraphStyle]) -> list[
             cells = f"{index.numerator} : {index.denominator}"
             rows.append([name, index.figure, index.bounds, cells])
         story += [_text("Indices", styles["h2"]), _table(rows, widths=[90 * mm, 20 * mm, 35 * mm, 25 * mm])]
-    for source, comparisons in report.references.items():
+    for reference, comparisons in report.references:
+        if not comparisons:
+            continue
         lines: list[list[object]] = [["group", "this slide", "sampling interval", "reference"]]
         for each in comparisons:
             usual = f"{each.usual[0]:g}–{each.usual[1]:g}"
             lines.append([each.name, each.figure, each.bounds, usual])
-        story += [_text("Beside reference values for bone marrow", styles["h2"]), _table(lines)]
-        story.append(_text(f"Sources disagree; no verdict. {source}", styles["small"]))
+        heading = f"Beside reference values: {reference.title}"
+        story += [_text(heading, styles["h2"]), _table(lines)]
+        story.append(_text(f"Sources disagree; no verdict. {reference.source}", styles["small"]))
     return story
 
 

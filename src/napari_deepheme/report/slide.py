@@ -17,7 +17,7 @@ from napari_deepheme.stats.clustering import FieldVariation
 from napari_deepheme.stats.differential import Differential
 from napari_deepheme.stats.exchangeability import Exchangeability
 from napari_deepheme.stats.quantify import Quantification, intervals_in_words
-from napari_deepheme.stats.references import Comparison
+from napari_deepheme.stats.references import Comparison, ReferenceSet
 from napari_deepheme.taxonomy import CellClass, Taxonomy
 
 
@@ -88,8 +88,7 @@ class SlideReport:
         Shares by every method that may be stated of this slide, the one to believe most last.
     refusals : mapping of str to str
         Why there are no shares, by the methods that give none.
-    references : mapping of str to tuple of Comparison
-        By the source they are taken from.
+    references : tuple of (ReferenceSet, tuple of Comparison)
     overview : Overview or None
     gallery : tuple of GalleryRow
     variation : FieldVariation or None
@@ -110,7 +109,7 @@ class SlideReport:
     correction: Quantification | None = None
     methods: tuple[Quantification, ...] = ()
     refusals: Mapping[str, str] = field(default_factory=dict)
-    references: Mapping[str, tuple[Comparison, ...]] = field(default_factory=dict)
+    references: tuple[tuple[ReferenceSet, tuple[Comparison, ...]], ...] = ()
     overview: Overview | None = None
     gallery: tuple[GalleryRow, ...] = ()
     variation: FieldVariation | None = None

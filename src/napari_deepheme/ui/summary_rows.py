@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from napari_deepheme.stats.differential import Differential, DifferentialRow, LineageRow
+from napari_deepheme.stats.planning import PRECISION
 
 FIGURE_SPACE = "\u2007"
 """As wide as a digit: keeps columns of numbers still."""
@@ -32,6 +33,8 @@ class Row:
         One for each of :data:`NUMBER_HEADERS`.
     codes : tuple of str
         The classes it is about.
+    plan : str
+        How many more cells make a class as precise as is usually asked; empty where it is not counted.
     """
 
     name: str
@@ -39,6 +42,7 @@ class Row:
     colour: str
     numbers: tuple[str, ...]
     codes: tuple[str, ...] = ()
+    plan: str = ""
 
 
 def summary_rows(differential: Differential, progress: Progress | None = None) -> list[Row]:
@@ -50,7 +54,7 @@ def summary_rows(differential: Differential, progress: Progress | None = None) -
         if len(lineage.codes) > 1:
             numbers = _numbers(lineage, lineage.codes, known)
             lines.append(Row(lineage.lineage.value.capitalize(), "", "", numbers, lineage.codes))
-        lines.extend(_line(rows[code], known) for code in lineage.codes)
+        lines.extend(_line(rows[code], known, _plan(differential, code)) for code in lineage.codes)
     left_out = [row for row in differential.rows if not row.counted]
     if left_out:
         codes = tuple(row.cell_class.code for row in left_out)
@@ -69,9 +73,16 @@ def index_lines(differential: Differential) -> list[str]:
     return [*lines, *differential.plan]
 
 
-def _line(row: DifferentialRow, progress: Progress) -> Row:
+def _line(row: DifferentialRow, progress: Progress, plan: str = "") -> Row:
     known, code = row.cell_class, row.cell_class.code
-    return Row(known.name, code, known.colour, _numbers(row, (code,), progress), (code,))
+    return Row(known.name, code, known.colour, _numbers(row, (code,), progress), (code,), plan)
+
+
+def _plan(differential: Differential, code: str) -> str:
+    if not differential.n_counted:
+        return ""
+    more = differential.more_cells(code, PRECISION)
+    return f"± {100 * PRECISION:g} points: " + (f"{more} more cells" if more else "known already")
 
 
 def _numbers(

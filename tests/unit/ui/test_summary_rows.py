@@ -26,6 +26,9 @@ def test_counts_shares_and_what_is_reviewed():
     assert rows["Granulocytic"] == ("7", "70.0", rows["Granulocytic"][2], "3/4")
     assert rows["Not counted"] == ("4", "", "", "0/4")
     assert rows["Artefact"] == ("4", "", "", "0/4")
+    plans = {row.name: row.plan for row in summary_rows(differential)}
+    assert plans["Lymphocyte"] == f"± 2 points: {differential.more_cells('L2', 0.02)} more cells"
+    assert plans["Artefact"] == ""
 
 
 @pytest.mark.parametrize("taxonomy", [PBC_11, DEEPHEME_23])
