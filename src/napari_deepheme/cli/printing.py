@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, TypeVar
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
@@ -124,24 +125,24 @@ def print_warning(text: str) -> None:
 
 def print_differential(count: Differential, title: str, reliability: Reliability | None = None) -> None:
     """Print a differential by lineage, with its indices and what stands behind it."""
-    table = Table(title=Text(plain(title)), caption=f"Rule {count.rule}. {RESEARCH_USE}")
-    table.add_column("class")
     best = None if reliability is None else reliability.best
     shares = (None if reliability is None else reliability.by_code) or {}
-    corrected = [] if best is None else [f"% by {best.method}", "interval"]
-    sampling = f"{100 * count.options.confidence:g} % sampling interval"
-    for name in ("n", "%", sampling, *corrected, "mean entropy"):
-        table.add_column(name, justify="right")
+    corrected = [] if best is None else [f"% by\n{best.method}", "95 %\ninterval"]
+    # no upright lines and little between columns, so that all of them fit a terminal of 80 columns
+    caption = f"Rule {count.rule}. {RESEARCH_USE}"
+    table = Table(title=Text(plain(title)), caption=caption, box=SIMPLE_HEAD, pad_edge=False, padding=0)
+    table.add_column("class", no_wrap=True)
+    sampling = f"{100 * count.options.confidence:g} % sampling\ninterval"
+    for name in ("n", "%", sampling, *corrected, "mean\nentropy"):
+        table.add_column(name, justify="right", no_wrap=True, min_width=6)
     rows = {row.cell_class.code: row for row in count.rows}
     for lineage in count.lineages:
         if len(lineage.codes) > 1:
-            table.add_row(
-                f"[b]{lineage.lineage.value.capitalize()}[/b]", *_figures(lineage, [""] * len(corrected))
-            )
+            heading = f"[b]{lineage.lineage.value.capitalize()}[/b]"
+            table.add_row(heading, *_figures(lineage, [""] * len(corrected)))
         for code in lineage.codes:
-            table.add_row(
-                _named(rows[code]), *_figures(rows[code], _shares(shares.get(code)) if best else ())
-            )
+            beside = _shares(shares.get(code)) if corrected else ()
+            table.add_row(_named(rows[code]), *_figures(rows[code], beside))
     table.add_section()
     for row in (row for row in count.rows if not row.counted):
         empty = [""] * len(corrected)

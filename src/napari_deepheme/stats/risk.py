@@ -152,7 +152,8 @@ def accepted_in_words(accepted: AcceptedAccuracy, threshold: float, like_ours: E
         f"{100 * accepted.accuracy:.1f} % ({100 * accepted.low:.1f}–{100 * accepted.high:.1f}) of the "
         "calibration cells below it are called right"
     )
-    here = "expect the same here" if like_ours.holds else "here it may be fewer"
+    here = "expect as many here, less or more by the mix of classes"
+    here = here if like_ours.holds else "here it may be fewer"
     return f"{review}. {right}: {here}."
 
 

@@ -81,7 +81,7 @@ def test_expected_accuracy_is_that_of_accepted_calibration_cells():
     assert np.isnan(unknown.accuracy)
     words = accepted_in_words(found, 0.3, of(Verdict.GREEN))
     assert "25.0 % of the cells lie above the review threshold, 0.30 nats" in words
-    assert "expect the same here" in words
+    assert "expect as many here" in words
     assert "here it may be fewer" in accepted_in_words(found, 0.3, of(Verdict.RED))
     assert "not known" in accepted_in_words(unknown, 0.3, of(Verdict.GREEN))
     assert accepted_in_words(accepted_accuracy(np.zeros(0), known, 0.3), 0.3, of(Verdict.GREEN)) == ""
