@@ -49,6 +49,7 @@ def test_a_slide_like_ours_is_green_with_corrected_shares(docks, qtbot):
     qtbot.waitUntil(lambda: "Green" in box.verdict.text(), timeout=60_000)
     assert "Corrected by em" in box.corrected.text()
     assert "L2" in box.corrected.text()
+    assert "lie above the review threshold" in box.corrected.text()
 
 
 def test_an_audit_is_named_in_review_and_corrects_the_shares(docks, qtbot):
@@ -59,7 +60,11 @@ def test_an_audit_is_named_in_review_and_corrects_the_shares(docks, qtbot):
     assert reviewer.wanted.show is Show.AUDIT
     assert set(reviewer.ids.tolist()) == set(state.audit)
     assert f"0 of {len(state.audit)} named" in box.audit_button.text()
+    assert box.watched.isHidden()
+    qtbot.keyClick(docks.review.panel.gallery, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: "accepted cells of a random audit" in box.watched.text(), timeout=10_000)
     while state.audit_waiting:
         qtbot.keyClick(docks.review.panel.gallery, Qt.Key.Key_Return)
     qtbot.waitUntil(lambda: "Corrected by audit" in box.corrected.text(), timeout=60_000)
     assert "done" in box.audit_button.text()
+    assert "random audit" not in box.corrected.text().replace("a random audit of this slide", "")

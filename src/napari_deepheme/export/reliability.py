@@ -118,11 +118,12 @@ class Reliability:
 
     @property
     def review(self) -> tuple[str, ...]:
-        """In sentences: how many cells wait, how sure the others are, what is promised, what was changed."""
+        """In sentences: how many cells wait, how sure the others are, what is promised, seen and changed."""
         accepted = accepted_in_words(self.accepted, self.threshold, self.like_ours)
         pairs = ", ".join(f"{old} → {new} {n}" for (old, new), n in self.changed.items())
         changed = f"Labels that people changed: {pairs}." if pairs else ""
-        return tuple(each for each in (accepted, self.promise, changed) if each)
+        seen = "" if self.seen is None else self.seen.words
+        return tuple(each for each in (accepted, self.promise, seen, changed) if each)
 
     @property
     def intervals(self) -> str:
@@ -163,7 +164,7 @@ def reliability_of(analysis: Analysis) -> Reliability:
     like_ours, corrected = _beside_calibration(counting, calibration)
     moved = analysis.facts.options.assessment.review_threshold
     threshold = review.threshold if moved is None else moved
-    assessed, seen = counting.assessed(), _seen(analysis, promise)
+    assessed, seen = counting.assessed(), monitored(analysis)
     return Reliability(
         analysis.taxonomy.codes,
         like_ours,
@@ -248,24 +249,20 @@ def _at_most(rows: NDArray[np.intp]) -> NDArray[np.intp]:
     return np.sort(np.random.default_rng(0).permutation(rows)[:_MOST])
 
 
-def _seen(analysis: Analysis, promise: Promise) -> RiskMonitor | None:
-    """Of the cells drawn at random for an audit, those that need no review and how many were called wrong."""
+def monitored(analysis: Analysis) -> RiskMonitor | None:
+    """What a random audit saw so far of the cells that need no review; None where none was drawn.
+
+    Of the audit's cells alone, so that a window may ask with every label.
+    """
     if analysis.audit is None:
         return None
+    review, codes = analysis.facts.bundle.review, analysis.facts.bundle.taxonomy.codes
     known, taught = settled(analysis.corrections), taught_by(analysis)
-    assessed = analysis.assessed(analysis.audit.options)
-    codes = analysis.facts.bundle.taxonomy.codes
-    row_of = {cell: i for i, cell in enumerate(analysis.ids.tolist())}
-    n = wrong = 0
-    for cell in analysis.audit.cells:
-        row = row_of.get(cell)
-        if (
-            row is None
-            or cell not in known
-            or cell in taught
-            or assessed.trained_entropy[row] > promise.threshold
-        ):
-            continue
-        n += 1
-        wrong += known[cell].deleted or known[cell].label not in ("", codes[assessed.call[row]])
-    return monitor(wrong, n, promise)
+    drawn = [cell for cell in analysis.audit.cells if cell in known and cell not in taught]
+    audited_cells = analysis.take(np.flatnonzero(np.isin(analysis.ids, drawn)))
+    assessed = audited_cells.assessed(analysis.audit.options)
+    accepted = assessed.trained_entropy <= review.threshold
+    said = [known[cell] for cell in audited_cells.ids[accepted].tolist()]
+    called = [codes[call] for call in assessed.call[accepted]]
+    wrong = sum(each.deleted or each.label not in ("", call) for each, call in zip(said, called, strict=True))
+    return monitor(wrong, len(said), Promise(review.threshold, review.risk, review.confidence))

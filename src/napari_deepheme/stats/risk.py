@@ -114,11 +114,6 @@ def monitor(errors: int, n: int, promise: Promise) -> RiskMonitor:
 
 def promise_in_words(promise: Promise, like_ours: Exchangeability, seen: RiskMonitor | None = None) -> str:
     """What may be said of accepted cells on this slide: the promise, or that it is withdrawn and why."""
-    said = _promised(promise, like_ours, seen)
-    return said if seen is None or not seen.n else f"{said} {seen.words}"
-
-
-def _promised(promise: Promise, like_ours: Exchangeability, seen: RiskMonitor | None) -> str:
     percent, sure = f"{100 * promise.risk:g} %", f"{100 * promise.confidence:g} %"
     if seen is not None and seen.broken:
         return (

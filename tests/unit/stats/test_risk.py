@@ -60,12 +60,8 @@ def test_the_promise_is_stated_only_where_it_holds():
     assert "At most 10 %" in promise_in_words(PROMISE, of(Verdict.GREEN))
     for verdict in (Verdict.AMBER, Verdict.RED, Verdict.UNKNOWN):
         assert promise_in_words(PROMISE, of(verdict)).startswith("Withdrawn")
-    broken = promise_in_words(PROMISE, of(Verdict.GREEN), monitor(30, 100, PROMISE))
-    assert broken.startswith("Withdrawn")
-    assert "Of 100 accepted cells of a random audit 30 were called wrong" in broken
-    kept = promise_in_words(PROMISE, of(Verdict.GREEN), monitor(1, 40, PROMISE))
-    assert kept.startswith("At most")
-    assert "Of 40 accepted cells" in kept
+    assert promise_in_words(PROMISE, of(Verdict.GREEN), monitor(30, 100, PROMISE)).startswith("Withdrawn")
+    assert promise_in_words(PROMISE, of(Verdict.GREEN), monitor(1, 40, PROMISE)).startswith("At most")
     assert "every cell" in promise_in_words(Promise(0.0, 0.1, 0.9), of(Verdict.GREEN))
 
 
@@ -90,3 +86,10 @@ def test_expected_accuracy_is_that_of_accepted_calibration_cells():
 def test_what_a_review_changed_is_told_by_pair():
     changed = changed_by_review(["M5", "M5", "M6", "L2"], ["M6", "M6", "M6", "M2"])
     assert list(changed.items()) == [(("M5", "M6"), 2), (("L2", "M2"), 1)]
+
+
+def test_what_was_seen_of_accepted_cells_is_told_with_bounds():
+    assert monitor(0, 0, PROMISE).words == ""
+    words = monitor(30, 100, PROMISE).words
+    assert words.startswith("Of 100 accepted cells of a random audit 30 were called wrong")
+    assert f"{100 * monitor(30, 100, PROMISE).low:.1f} to " in words
