@@ -165,12 +165,14 @@ def reliability_of(analysis: Analysis) -> Reliability:
     moved = analysis.facts.options.assessment.review_threshold
     threshold = review.threshold if moved is None else moved
     assessed, seen = counting.assessed(), monitored(analysis)
+    usable = [each.fractions for each in corrected if like_ours.holds and not each.refusal]
+    shares = usable[-1] if usable else None
     return Reliability(
         analysis.taxonomy.codes,
         like_ours,
         corrected,
         audited(analysis),
-        accepted_accuracy(_known(assessed.trained_entropy), calibration, threshold),
+        accepted_accuracy(_known(assessed.trained_entropy), calibration, threshold, shares),
         threshold,
         promise_in_words(promise, like_ours, seen),
         seen,

@@ -230,7 +230,7 @@ def _slide(report: SlideReport, styles: Mapping[str, ParagraphStyle]) -> list[Fl
         return []
     picture = overview_picture(report.overview.pixels, report.overview.fields)
     n = len(report.overview.fields)
-    caption = [_text(f"{n} fields outlined", styles["small"])] if n else []
+    caption = [_text(f"{n} field{'s' if n > 1 else ''} outlined", styles["small"])] if n else []
     return [KeepTogether([_text("Slide", styles["h2"]), _picture(picture, _WIDTH), *caption])]
 
 

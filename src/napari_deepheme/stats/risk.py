@@ -40,25 +40,52 @@ class AcceptedAccuracy:
         Of the slide's cells.
     accuracy, low, high : float
         Of calibration cells accepted at the threshold, Clopper-Pearson's interval; nan without such cells.
+    matched : bool
+        Whether these were weighted to the slide's shares of classes.
     """
 
     share_to_review: float
     accuracy: float
     low: float
     high: float
+    matched: bool = False
 
 
 def accepted_accuracy(
-    entropy: NDArray[np.floating], calibration: CalibrationSet | None, threshold: float, level: float = 0.95
+    entropy: NDArray[np.floating],
+    calibration: CalibrationSet | None,
+    threshold: float,
+    shares: NDArray[np.floating] | None = None,
+    level: float = 0.95,
 ) -> AcceptedAccuracy:
-    """Share of n cells (entropies in nats, shape (n,)) to review, and accuracy to expect of the rest."""
+    """Share of cells to review, and accuracy to expect of the rest.
+
+    Parameters
+    ----------
+    entropy : ndarray, shape (n,)
+        Of the slide's cells, nats.
+    calibration : CalibrationSet or None
+    threshold : float
+    shares : ndarray, shape (k,), optional
+        Of the classes on the slide, nan for one that is not counted. Calibration cells are weighted to them,
+        for some classes are called right more often than others; the interval is that of as many cells as
+        the weights are worth, (Σ w)² / Σ w² (Kish 1965, sec. 11.7).
+    level : float
+    """
     to_review = float((entropy > threshold).mean()) if len(entropy) else np.nan
     if calibration is None:
         return AcceptedAccuracy(to_review, np.nan, np.nan, np.nan)
     accepted = calibration.entropy <= threshold
-    n, right = int(accepted.sum()), int((accepted & (calibration.calls == calibration.truth)).sum())
-    low, high = (float(bound) for bound in clopper_pearson(right, n, level))
-    return AcceptedAccuracy(to_review, right / n if n else np.nan, low, high)
+    weights = accepted.astype(np.float64)
+    if shares is not None:
+        usual = np.maximum(calibration.prior, 1e-12)
+        weights *= (np.nan_to_num(shares) / usual)[calibration.truth]
+    total, right = weights.sum(), calibration.calls == calibration.truth
+    if total <= 0:
+        return AcceptedAccuracy(to_review, np.nan, np.nan, np.nan)
+    n, accuracy = total**2 / (weights**2).sum(), float((weights * right).sum() / total)
+    low, high = (float(bound) for bound in clopper_pearson(accuracy * n, n, level))
+    return AcceptedAccuracy(to_review, accuracy, low, high, shares is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,12 +170,12 @@ def accepted_in_words(accepted: AcceptedAccuracy, threshold: float, like_ours: E
     review = f"{share} of the cells lie above the review threshold, {threshold:.2f} nats"
     if np.isnan(accepted.accuracy):
         return f"{review}; how often the others are right is not known."
+    mix = ", weighted to the classes of this slide," if accepted.matched else ""
     right = (
         f"{100 * accepted.accuracy:.1f} % ({100 * accepted.low:.1f}–{100 * accepted.high:.1f}) of the "
-        "calibration cells below it are called right"
+        f"calibration cells below it{mix} are called right"
     )
-    here = "expect as many here, less or more by the mix of classes"
-    here = here if like_ours.holds else "here it may be fewer"
+    here = "expect as many here" if like_ours.holds and accepted.matched else "here it may be fewer"
     return f"{review}. {right}: {here}."
 
 

@@ -77,7 +77,7 @@ def test_expected_accuracy_is_that_of_accepted_calibration_cells():
     assert np.isnan(unknown.accuracy)
     words = accepted_in_words(found, 0.3, of(Verdict.GREEN))
     assert "25.0 % of the cells lie above the review threshold, 0.30 nats" in words
-    assert "expect as many here" in words
+    assert "here it may be fewer" in words
     assert "here it may be fewer" in accepted_in_words(found, 0.3, of(Verdict.RED))
     assert "not known" in accepted_in_words(unknown, 0.3, of(Verdict.GREEN))
     assert accepted_in_words(accepted_accuracy(np.zeros(0), known, 0.3), 0.3, of(Verdict.GREEN)) == ""
@@ -93,3 +93,19 @@ def test_what_was_seen_of_accepted_cells_is_told_with_bounds():
     words = monitor(30, 100, PROMISE).words
     assert words.startswith("Of 100 accepted cells of a random audit 30 were called wrong")
     assert f"{100 * monitor(30, 100, PROMISE).low:.1f} to " in words
+
+
+def test_expected_accuracy_is_that_of_the_slides_mix_of_classes():
+    """Of the first class 60 of 60 are right, of the second 30 of 60: a slide of the first alone expects 1."""
+    said = np.array([[0.99, 0.01]] * 60 + [[0.01, 0.99]] * 30 + [[0.99, 0.01]] * 30, np.float32)
+    known = CalibrationSet(said, np.repeat([0, 1], 60), np.zeros(120, np.float32))
+    entropy = np.zeros(5)
+    plain = accepted_accuracy(entropy, known, 0.3)
+    for shares, accuracy in (([1.0, 0.0], 1.0), ([0.0, 1.0], 0.5), ([0.5, 0.5], 0.75), ([np.nan, 1], 0.5)):
+        found = accepted_accuracy(entropy, known, 0.3, np.array(shares))
+        assert found.accuracy == pytest.approx(accuracy)
+        assert found.low <= found.accuracy <= found.high
+    even = accepted_accuracy(entropy, known, 0.3, np.array([0.5, 0.5]))
+    assert (even.low, even.high) == pytest.approx((plain.low, plain.high))
+    assert "weighted to the classes of this slide" in accepted_in_words(even, 0.3, of(Verdict.GREEN))
+    assert "expect as many here" in accepted_in_words(even, 0.3, of(Verdict.GREEN))
