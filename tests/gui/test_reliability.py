@@ -31,7 +31,9 @@ def analysis(smear_path, toy_bundle):
     known = CalibrationSet(probabilities, probabilities.argmax(axis=1), raw.distance).take(
         np.arange(300, 800)
     )
-    facts = replace(made.facts, calibration_cells=known.to_bytes())
+    review = made.facts.bundle.review.model_copy(update={"threshold": 1.5})
+    bundle = made.facts.bundle.model_copy(update={"review": review})
+    facts = replace(made.facts, bundle=bundle, calibration_cells=known.to_bytes())
     return replace(made, facts=facts, raw=raw.take(np.arange(300)))
 
 
@@ -49,6 +51,7 @@ def test_a_slide_like_ours_is_green_with_corrected_shares(docks, qtbot):
     qtbot.waitUntil(lambda: "Green" in box.verdict.text(), timeout=60_000)
     assert "Corrected by em" in box.corrected.text()
     assert "L2" in box.corrected.text()
+    assert "lie above the review threshold" in box.corrected.text()
 
 
 def test_an_audit_is_named_in_review_and_corrects_the_shares(docks, qtbot):
@@ -59,7 +62,12 @@ def test_an_audit_is_named_in_review_and_corrects_the_shares(docks, qtbot):
     assert reviewer.wanted.show is Show.AUDIT
     assert set(reviewer.ids.tolist()) == set(state.audit)
     assert f"0 of {len(state.audit)} named" in box.audit_button.text()
+    told = set()
     while state.audit_waiting:
+        told.add(box.watched.text())
         qtbot.keyClick(docks.review.panel.gallery, Qt.Key.Key_Return)
+    assert "" in told
+    assert any("accepted cells of a random audit" in text for text in told)
     qtbot.waitUntil(lambda: "Corrected by audit" in box.corrected.text(), timeout=60_000)
     assert "done" in box.audit_button.text()
+    assert "random audit" not in box.corrected.text().replace("a random audit of this slide", "")

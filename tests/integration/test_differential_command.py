@@ -48,6 +48,43 @@ def test_it_says_how_many_cells_are_missing_and_what_stands_behind_the_numbers(f
     assert count(file)["more_cells"] is None
 
 
+OWN = """
+name = "ours"
+title = "our laboratory"
+source = "120 healthy donors, 2025"
+[percent]
+lymphocytes = { low = 11.0, high = 23.0, codes = ["L2"] }
+[indices]
+m_e = { low = 2.0, high = 4.0 }
+"""
+
+
+def test_own_reference_ranges_and_intervals_for_all_classes_at_once(
+    file, count, monkeypatch, capsys, tmp_path
+):
+    own = tmp_path / "own.toml"
+    own.write_text(OWN, encoding="utf-8")
+    plain, document = count(file), count(file, "--interval", "goodman", "--reference", own)
+    assert document["interval"] == "goodman"
+    for code, row in document["classes"].items():
+        if row["count"] and row["low"] is not None:
+            assert row["low"] < plain["classes"][code]["low"]
+    assert plain["references"] == {}
+    assert document["references"]["ours"][0]["name"] == "lymphocytes"
+    assert run(monkeypatch, "differential", file, "--reference", own) == 0
+    said = capsys.readouterr().out
+    assert "our laboratory" in said
+    assert "usual 11–23" in said
+    assert "120 healthy donors" in said
+    assert "mark of" in said
+    assert "no interval of a share" in refused(
+        monkeypatch, capsys, "differential", file, "--interval", "wald"
+    )
+    assert "no reference set" in refused(monkeypatch, capsys, "differential", file, "--reference", "nowhere")
+    assert run(monkeypatch, "export", file, "--to", tmp_path / "r.html", "--reference", own) == 0
+    assert "our laboratory" in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
 def test_a_table_of_cells_counts_as_its_analysis(file, analysis, count, tmp_path):
     write_csv(cells_table(analysis), tmp_path / "cells.csv")
     for rule in ("icsh", "deepheme"):

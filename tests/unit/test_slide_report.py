@@ -14,7 +14,6 @@ from napari_deepheme.stats.differential import CellFacts, Differential
 from napari_deepheme.stats.exchangeability import Exchangeability, Verdict
 from napari_deepheme.stats.quantify import Quantification
 from napari_deepheme.stats.references import beside, reference_set
-from napari_deepheme.stats.risk import AcceptedAccuracy, Promise
 from napari_deepheme.taxonomy import PBC_11
 
 
@@ -55,15 +54,15 @@ def report() -> SlideReport:
         differential=count,
         review=ReviewState(
             entropy,
-            Promise(0.7, 0.1, 0.9),
-            AcceptedAccuracy(0.1, 0.95, 0.9, 0.98),
-            "promised",
+            0.7,
+            ("promised",),
             {("M5", "M6"): 3},
         ),
         exchangeability=like(Verdict.GREEN),
         correction=Quantification("em", shares, shares - 0.05, shares + 0.05),
+        methods=tuple(Quantification(name, shares, shares - 0.05, shares + 0.05) for name in ("pacc", "em")),
         refusals={"count, acc": "M4 and M5 are called nearly alike"},
-        references={references.source: beside(count, references, PBC_11)},
+        references=((references, beside(count, references)),),
         overview=Overview(pixels, (np.array([[5.0, 5], [5, 40], [40, 40]]),)),
         gallery=(GalleryRow(PBC_11["M6"], (crop,) * 9, (crop,)), GalleryRow(PBC_11["M2"], (crop,), ())),
         corrections=(Correction("yesterday", "Ann", "cell 7: Band → Segmented"),),
@@ -100,6 +99,11 @@ def test_the_page_tells_all_that_is_known(report):
         "plasma cell",
         "design effect",
         "Saerens",
+        "promised",
+        "No mark of ICSH is reached; ",
+        "<th>pacc</th><th>em</th>",
+        "<td>10.0 (5.0–15.0)</td><td>10.0 (5.0–15.0)</td>",
+        "the class prior that makes the probabilities likeliest",
     ):
         assert said in page, said
     assert page.index("Promyelocyte</h3>") < page.index("Segmented neutrophil</h3>")
@@ -127,9 +131,12 @@ def test_a_slide_without_cells_has_a_report_as_well(report, tmp_path):
         "today",
         PBC_11,
         Differential.of([], np.zeros(0), PBC_11),
-        ReviewState(np.zeros(0), Promise(0.7, 0.1, 0.9), AcceptedAccuracy(*[np.nan] * 4), "none"),
+        ReviewState(np.zeros(0), 0.7),
     )
-    assert "Not tested." in render_slide(bare)
+    page = render_slide(bare)
+    assert "Not tested." in page
+    assert "no cell that belongs to it was counted" in page
+    assert "nan" not in re.sub(r'src="[^"]*"', "", page)
     write_slide_report(bare, tmp_path / "empty.pdf")
     assert (tmp_path / "empty.pdf").read_bytes().startswith(b"%PDF")
 

@@ -15,7 +15,7 @@ from napari_deepheme.taxonomy import known_classes
 
 if TYPE_CHECKING:
     from napari_deepheme.stats.comparison import Line
-    from napari_deepheme.stats.readings import PairAgreement, Reading
+    from napari_deepheme.stats.readings import FieldSpread, PairAgreement, Reading
 
 
 def agree(
@@ -39,6 +39,8 @@ def agree(
         return
     for pair in result.pairs:
         _print_pair(pair)
+    for spread in result.fields:
+        print_line(_fields(spread))
     if math.isfinite(result.fleiss_kappa):
         print_line(f"Fleiss' kappa of all readings, cell by cell: {result.fleiss_kappa:.3f}")
     print_line(RESEARCH_USE)
@@ -79,6 +81,13 @@ def _print_pair(pair: PairAgreement) -> None:
     print_line(f"Passing-Bablok: {_line(pair.passing_bablok)}; Deming: {_line(pair.deming)}")
     if pair.shared_cells:
         print_line(f"Cohen's kappa on {pair.shared_cells} cells both named: {pair.kappa:.3f}")
+
+
+def _fields(spread: FieldSpread) -> str:
+    more = ", ".join(f"{code} {100 * s:.1f}" for code, s in spread.between.items())
+    beyond = f"; between fields by more than chance, standard deviation in points: {more}" if more else ""
+    effect = f"design effect {spread.design_effect:.2f}, p = {spread.p:.2g}"
+    return f"{spread.name}: {spread.fields} fields, {effect}{beyond}"
 
 
 def _line(line: Line) -> str:

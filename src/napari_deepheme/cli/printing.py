@@ -6,9 +6,11 @@ import json
 import math
 import sys
 import time
+from collections.abc import Sequence
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, TypeVar
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
@@ -21,6 +23,7 @@ from napari_deepheme.jobs import Job, Progress, drain
 if TYPE_CHECKING:
     from napari_deepheme.export.reliability import Reliability
     from napari_deepheme.stats.differential import Differential, DifferentialRow, LineageRow
+    from napari_deepheme.stats.references import ReferenceSet
 
 R = TypeVar("R")
 OUT, ERR = Console(), Console(stderr=True)
@@ -122,30 +125,51 @@ def print_warning(text: str) -> None:
 
 def print_differential(count: Differential, title: str, reliability: Reliability | None = None) -> None:
     """Print a differential by lineage, with its indices and what stands behind it."""
-    table = Table(title=Text(plain(title)), caption=f"Rule {count.rule}. {RESEARCH_USE}")
-    table.add_column("class")
-    for name in ("n", "%", f"{100 * count.options.confidence:g} % sampling interval", "mean entropy"):
-        table.add_column(name, justify="right")
+    best = None if reliability is None else reliability.best
+    shares = (None if reliability is None else reliability.by_code) or {}
+    corrected = [] if best is None else [f"% by\n{best.method}", "95 %\ninterval"]
+    # no upright lines and little between columns, so that all of them fit a terminal of 80 columns
+    caption = f"Rule {count.rule}. {RESEARCH_USE}"
+    table = Table(title=Text(plain(title)), caption=caption, box=SIMPLE_HEAD, pad_edge=False, padding=0)
+    table.add_column("class", no_wrap=True)
+    sampling = f"{100 * count.options.confidence:g} % sampling\ninterval"
+    for name in ("n", "%", sampling, *corrected, "mean\nentropy"):
+        table.add_column(name, justify="right", no_wrap=True, min_width=6)
     rows = {row.cell_class.code: row for row in count.rows}
     for lineage in count.lineages:
         if len(lineage.codes) > 1:
-            table.add_row(f"[b]{lineage.lineage.value.capitalize()}[/b]", *_figures(lineage))
+            heading = f"[b]{lineage.lineage.value.capitalize()}[/b]"
+            table.add_row(heading, *_figures(lineage, [""] * len(corrected)))
         for code in lineage.codes:
-            table.add_row(_named(rows[code]), *_figures(rows[code]))
+            beside = _shares(shares.get(code)) if corrected else ()
+            table.add_row(_named(rows[code]), *_figures(rows[code], beside))
     table.add_section()
     for row in (row for row in count.rows if not row.counted):
-        table.add_row(_named(row), str(row.count), "", "not counted", _figures(row)[-1])
+        empty = [""] * len(corrected)
+        table.add_row(_named(row), str(row.count), "", "not counted", *empty, _figures(row)[-1])
     table.add_section()
-    table.add_row("counted", str(count.n_counted), "100.0" if count.n_counted else "", "", "")
+    table.add_row("counted", str(count.n_counted), "100.0" if count.n_counted else "")
     OUT.print(table)
     for index in count.indices.values():
-        bounds = f" ({index.low:.3g}–{index.high:.3g})" if not math.isnan(index.low) else ""
         lacking = f", without {', '.join(index.without).lower()}" if index.without else ""
-        print_line(f"{index.title} {index.value:.3g}{bounds}{lacking}")
+        print_line(f"{index.words}{lacking}")
     if count.unknown:
         print_line(f"The model has no class for: {', '.join(c.name.lower() for c in count.unknown)}.")
+    for line in count.plan:
+        print_line(line)
     if reliability is not None:
         _print_reliability(reliability)
+
+
+def print_references(count: Differential, references: Sequence[ReferenceSet]) -> None:
+    """Print what sources call usual beside a count."""
+    from napari_deepheme.stats.references import beside  # noqa: PLC0415
+
+    for each in references:
+        print_line(f"Beside {each.title}; sources disagree, no verdict ({each.source}):")
+        for line in beside(count, each):
+            usual = f"{line.usual[0]:g}–{line.usual[1]:g}"
+            print_line(f"  {line.name} {line.figure} ({line.bounds}), usual {usual}")
 
 
 def _print_reliability(reliability: Reliability) -> None:
@@ -154,25 +178,27 @@ def _print_reliability(reliability: Reliability) -> None:
     print_line(f"{like_ours.verdict.value.capitalize()}{p}: {like_ours.advice}")
     if reliability.audit is not None and reliability.audit.shares.refusal:
         print_line(f"Audit: {reliability.audit.shares.refusal}.")
-    shares = reliability.by_code or {}
-    if shares and reliability.best is not None:
-        parts = (
-            f"{c} {100 * f:.1f} ({100 * low:.1f}–{100 * high:.1f})" for c, (f, low, high) in shares.items()
-        )
-        print_line(f"Corrected by {reliability.best.method}, %: {', '.join(parts)}")
-    print_line(reliability.intervals)
+    for line in (reliability.intervals, *reliability.review):
+        print_line(line)
 
 
 def _named(row: DifferentialRow) -> Text:
     return Text.assemble(("●", row.cell_class.colour), " ", plain(row.cell_class.name))
 
 
-def _figures(row: DifferentialRow | LineageRow) -> tuple[str, str, str, str]:
+def _shares(shares: tuple[float, float, float] | None) -> tuple[str, str]:
+    if shares is None:
+        return "–", ""
+    share, low, high = (f"{100 * each:.1f}" for each in shares)
+    return share, f"{low}–{high}"
+
+
+def _figures(row: DifferentialRow | LineageRow, corrected: Sequence[str] = ()) -> tuple[str, ...]:
     share, interval = "", ""
     if not math.isnan(row.fraction):
         share = f"{100 * row.fraction:.1f}"
         interval = f"{100 * row.low:.1f}–{100 * row.high:.1f}"
-    return str(row.count), share, interval, f"{row.mean_entropy:.2f}" if row.count else ""
+    return str(row.count), share, interval, *corrected, f"{row.mean_entropy:.2f}" if row.count else ""
 
 
 def _shown(value: object) -> str:

@@ -12,22 +12,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_deepheme.analysis.audit import AuditState, audited
-from napari_deepheme.analysis.corrections import settled
+from napari_deepheme.analysis.corrections import holding, settled
 from napari_deepheme.analysis.learned import taught_by
 from napari_deepheme.analysis.result import Analysis, Facts
 from napari_deepheme.classify.bundle import BundleSpec, calibration_cells, load_bundle
 from napari_deepheme.models.bundle import embedded_bundles
-from napari_deepheme.stats.assessment import calibrated
+from napari_deepheme.stats.assessment import Assessment, calibrated
 from napari_deepheme.stats.calibration_set import FEWEST_LABELS, CalibrationSet
+from napari_deepheme.stats.differential import plain
 from napari_deepheme.stats.exchangeability import NO_CELLS, Exchangeability, exchangeability
 from napari_deepheme.stats.quantify import (
+    AUDIT,
     Method,
     Quantification,
     QuantifyOptions,
     intervals_in_words,
     quantify,
 )
-from napari_deepheme.stats.risk import Promise, RiskMonitor, monitor, promise_in_words
+from napari_deepheme.stats.risk import (
+    AcceptedAccuracy,
+    Promise,
+    RiskMonitor,
+    accepted_accuracy,
+    accepted_in_words,
+    changed_by_review,
+    monitor,
+    promise_in_words,
+)
 
 _MOST = 2_000
 """Cells compared and corrected by: with more the model's confusion, not their number, makes the interval."""
@@ -47,15 +58,27 @@ class Reliability:
         Shares by each method, with intervals that hold the confusion on the calibration cells.
     audit : AuditState or None
         What a random audit of this slide says.
+    accepted : AcceptedAccuracy
+        How many cells are to be reviewed at the threshold in force, and the accuracy to expect of the others.
+    threshold : float
+        That threshold, nats.
     promise : str
         What may be said of the cells accepted without review.
+    seen : RiskMonitor or None
+        What a random audit saw of these cells.
+    changed : mapping of (str, str) to int
+        Cells that people gave another label, by (the model's, theirs).
     """
 
     codes: tuple[str, ...]
     like_ours: Exchangeability
     corrected: tuple[Quantification, ...]
     audit: AuditState | None
+    accepted: AcceptedAccuracy
+    threshold: float
     promise: str
+    seen: RiskMonitor | None
+    changed: Mapping[tuple[str, str], int]
 
     @property
     def best(self) -> Quantification | None:
@@ -75,14 +98,32 @@ class Reliability:
         p, audit = self.like_ours.p, self.audit
         return {
             "verdict": self.like_ours.verdict.value,
-            "p": p if np.isfinite(p) else None,
+            "p": plain(p),
             "advice": self.like_ours.advice,
             "corrected_by": None if self.best is None else self.best.method,
             "intervals": self.intervals,
             "methods": self._methods(),
             "audit": None if audit is None else {"cells": audit.n, "waiting": len(audit.waiting)},
             "promise": self.promise,
+            "review": {
+                "share": plain(self.accepted.share_to_review),
+                "accuracy": plain(self.accepted.accuracy),
+                "low": plain(self.accepted.low),
+                "high": plain(self.accepted.high),
+                "audited": 0 if self.seen is None else self.seen.n,
+                "wrong": 0 if self.seen is None else self.seen.errors,
+                "changed": [[*pair, n] for pair, n in self.changed.items()],
+            },
         }
+
+    @property
+    def review(self) -> tuple[str, ...]:
+        """In sentences: how many cells wait, how sure the others are, what is promised, seen and changed."""
+        accepted = accepted_in_words(self.accepted, self.threshold, self.like_ours)
+        pairs = ", ".join(f"{old} → {new} {n}" for (old, new), n in self.changed.items())
+        changed = f"Labels that people changed: {pairs}." if pairs else ""
+        seen = "" if self.seen is None else self.seen.words
+        return tuple(each for each in (accepted, self.promise, seen, changed) if each)
 
     @property
     def intervals(self) -> str:
@@ -93,6 +134,15 @@ class Reliability:
     def quantified(self) -> tuple[Quantification, ...]:
         """All the estimates, the one to believe most last."""
         return self.corrected if self.audit is None else (*self.corrected, self.audit.shares)
+
+    @property
+    def stated(self) -> tuple[Quantification, ...]:
+        """The estimates that may be shown: of a slide unlike the calibration cells, an audit's alone."""
+        return tuple(
+            each
+            for each in self.quantified
+            if not each.refusal and (self.like_ours.holds or each.method == AUDIT)
+        )
 
     def _methods(self) -> dict[str, object]:
         """Shares and bounds by method, or why there are none; empty where they would promise nothing."""
@@ -112,14 +162,39 @@ def reliability_of(analysis: Analysis) -> Reliability:
     review = analysis.facts.bundle.review
     promise = Promise(review.threshold, review.risk, review.confidence)
     like_ours, corrected = _beside_calibration(counting, calibration)
-    audit = audited(analysis)
+    moved = analysis.facts.options.assessment.review_threshold
+    threshold = review.threshold if moved is None else moved
+    assessed, seen = counting.assessed(), monitored(analysis)
+    usable = [each.fractions for each in corrected if like_ours.holds and not each.refusal]
+    shares = usable[-1] if usable else None
     return Reliability(
         analysis.taxonomy.codes,
         like_ours,
         corrected,
-        audit,
-        promise_in_words(promise, like_ours, _seen(analysis, promise)),
+        audited(analysis),
+        accepted_accuracy(_known(assessed.trained_entropy), calibration, threshold, shares),
+        threshold,
+        promise_in_words(promise, like_ours, seen),
+        seen,
+        _changed(counting, assessed),
     )
+
+
+def _known(entropy: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Without the cells that no model was asked about."""
+    return entropy[np.isfinite(entropy)]
+
+
+def _changed(counting: Analysis, assessed: Assessment) -> Mapping[tuple[str, str], int]:
+    """Cells that people gave another label, by (the model's, theirs)."""
+    codes, labels = counting.facts.bundle.taxonomy.codes, dict[int, str]()
+    for each in holding(counting.corrections):
+        if each.label:
+            labels[each.cell] = each.label
+    called = dict(zip(counting.ids.tolist(), assessed.call.tolist(), strict=True))
+    known = [cell for cell in labels if cell in called and cell > 0]
+    before, after = [codes[called[cell]] for cell in known], [labels[cell] for cell in known]
+    return changed_by_review(before, after)
 
 
 def calibration_of(facts: Facts) -> CalibrationSet | None:
@@ -176,24 +251,20 @@ def _at_most(rows: NDArray[np.intp]) -> NDArray[np.intp]:
     return np.sort(np.random.default_rng(0).permutation(rows)[:_MOST])
 
 
-def _seen(analysis: Analysis, promise: Promise) -> RiskMonitor | None:
-    """Of the cells drawn at random for an audit, those that need no review and how many were called wrong."""
+def monitored(analysis: Analysis) -> RiskMonitor | None:
+    """What a random audit saw so far of the cells that need no review; None where none was drawn.
+
+    Of the audit's cells alone, so that a window may ask with every label.
+    """
     if analysis.audit is None:
         return None
+    review, codes = analysis.facts.bundle.review, analysis.facts.bundle.taxonomy.codes
     known, taught = settled(analysis.corrections), taught_by(analysis)
-    assessed = analysis.assessed(analysis.audit.options)
-    codes = analysis.facts.bundle.taxonomy.codes
-    row_of = {cell: i for i, cell in enumerate(analysis.ids.tolist())}
-    n = wrong = 0
-    for cell in analysis.audit.cells:
-        row = row_of.get(cell)
-        if (
-            row is None
-            or cell not in known
-            or cell in taught
-            or assessed.trained_entropy[row] > promise.threshold
-        ):
-            continue
-        n += 1
-        wrong += known[cell].deleted or known[cell].label not in ("", codes[assessed.call[row]])
-    return monitor(wrong, n, promise)
+    drawn = [cell for cell in analysis.audit.cells if cell in known and cell not in taught]
+    audited_cells = analysis.take(np.flatnonzero(np.isin(analysis.ids, drawn)))
+    assessed = audited_cells.assessed(analysis.audit.options)
+    accepted = assessed.trained_entropy <= review.threshold
+    said = [known[cell] for cell in audited_cells.ids[accepted].tolist()]
+    called = [codes[call] for call in assessed.call[accepted]]
+    wrong = sum(each.deleted or each.label not in ("", call) for each, call in zip(said, called, strict=True))
+    return monitor(wrong, len(said), Promise(review.threshold, review.risk, review.confidence))

@@ -57,7 +57,11 @@ def reading_of_cells(table: pd.DataFrame, path: Path) -> Reading:
         raise TableError(f"{path}: x_px and y_px must hold numbers ({err}).") from err
     labels = table["label"].tolist()
     _codes(labels, path)
-    return Reading(path.stem, Counter(labels), dict(zip(zip(x, y, strict=True), labels, strict=True)))
+    fields: dict[str, Counter[str]] = {}
+    for region, label in zip(table.get("region", [""] * len(labels)), labels, strict=True):
+        fields.setdefault(region, Counter())[label] += 1
+    places = dict(zip(zip(x, y, strict=True), labels, strict=True))
+    return Reading(path.stem, Counter(labels), places, fields)
 
 
 def _counts(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from datetime import datetime
 from importlib.metadata import version
@@ -14,7 +14,7 @@ from napari_deepheme.analysis.corrections import holding
 from napari_deepheme.analysis.result import Analysis
 from napari_deepheme.analysis.sign_off import day, review_status
 from napari_deepheme.export.counts import counted_by, differential_of
-from napari_deepheme.export.reliability import calibration_of, reliability_of
+from napari_deepheme.export.reliability import reliability_of
 from napari_deepheme.report.slide import Correction, Crop, GalleryRow, Overview, ReviewState, SlideReport
 from napari_deepheme.slide.reader import Slide
 from napari_deepheme.slide.tiles import crops
@@ -22,7 +22,6 @@ from napari_deepheme.stats.assessment import Assessment, AssessmentOptions
 from napari_deepheme.stats.clustering import FieldVariation, field_variation
 from napari_deepheme.stats.quantify import Quantification
 from napari_deepheme.stats.references import beside, embedded_references, reference_set
-from napari_deepheme.stats.risk import Promise, accepted_accuracy, changed_by_review
 from napari_deepheme.taxonomy.own_colours import Palette, in_palette
 
 _SHOWN = 6  # cells of each kind in a row of the gallery
@@ -30,7 +29,11 @@ _OVERVIEW_PX = 1400
 
 
 def slide_report(
-    analysis: Analysis, slide: Slide | None, card: str = "", palette: Palette | None = None
+    analysis: Analysis,
+    slide: Slide | None,
+    card: str = "",
+    palette: Palette | None = None,
+    references: Sequence[str] = embedded_references(),
 ) -> SlideReport:
     """All that a report tells of an analysis.
 
@@ -43,13 +46,13 @@ def slide_report(
         The model card.
     palette : mapping of str to str, optional
         Own colours ``#rrggbb`` by class code.
+    references : sequence of str
+        Sets of reference ranges to read beside the count, by name or TOML file.
     """
     counting = analysis.counting()
     assessed, count = counting.assessed(), differential_of(analysis)
     taxonomy, facts = in_palette(analysis.taxonomy, palette or {}), analysis.facts
     reliability = reliability_of(analysis)
-    review = facts.bundle.review
-    promise = Promise(review.threshold, review.risk, review.confidence)
     return SlideReport(
         slide=facts.slide.path.name,
         created=datetime.now().astimezone().isoformat(sep=" ", timespec="minutes"),
@@ -57,18 +60,15 @@ def slide_report(
         differential=count,
         review=ReviewState(
             assessed.trained_entropy,
-            promise,
-            accepted_accuracy(assessed.trained_entropy, calibration_of(facts), promise),
-            reliability.promise,
-            _changed(counting, assessed),
+            reliability.threshold,
+            reliability.review,
+            reliability.changed,
         ),
         exchangeability=reliability.like_ours,
         correction=reliability.best,
+        methods=reliability.stated,
         refusals=_refusals(reliability.quantified),
-        references={
-            reference.source: beside(count, reference, taxonomy)
-            for reference in map(reference_set, embedded_references())
-        },
+        references=tuple((each, beside(count, each)) for each in map(reference_set, references)),
         overview=None if slide is None else _overview(analysis, slide),
         gallery=() if slide is None else _gallery(counting, assessed, slide),
         variation=_variation(counting, assessed),
@@ -77,18 +77,6 @@ def slide_report(
         facts=_tables(analysis),
         card=card,
     )
-
-
-def _changed(counting: Analysis, assessed: Assessment) -> dict[tuple[str, str], int]:
-    """Cells that people gave another label, by (the model's, theirs)."""
-    codes, labels = counting.facts.bundle.taxonomy.codes, dict[int, str]()
-    for each in holding(counting.corrections):
-        if each.label:
-            labels[each.cell] = each.label
-    called = dict(zip(counting.ids.tolist(), assessed.call.tolist(), strict=True))
-    known = [cell for cell in labels if cell in called and cell > 0]
-    before, after = [codes[called[cell]] for cell in known], [labels[cell] for cell in known]
-    return dict(changed_by_review(before, after))
 
 
 def _overview(analysis: Analysis, slide: Slide) -> Overview:

@@ -18,6 +18,14 @@ class MethodNote:
     source: str
 
 
+METHODS_IN_WORDS = (
+    "Before the slide's class prior. count: cells as called; probabilistic: mean probabilities; acc, pacc: "
+    "these two with the confusion on the calibration cells taken out; em: the class prior that makes the "
+    "probabilities likeliest; audit: a random sample named by a person. Intervals hold sampling and the "
+    "model's error. The last is the one to believe."
+)
+"""What stands under the table of all methods."""
+
 _INTERVALS = {
     Interval.WILSON: MethodNote(
         "Interval of a share",

@@ -22,8 +22,8 @@ from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.platypus import Flowable, Image, KeepTogether, Paragraph, SimpleDocTemplate, Spacer, Table
 
-from napari_deepheme.report.method import method_notes
-from napari_deepheme.report.parts import RESEARCH_USE, jpeg, percent, percents, shown, shown_interval
+from napari_deepheme.report.method import METHODS_IN_WORDS, method_notes
+from napari_deepheme.report.parts import RESEARCH_USE, jpeg, percent, percents
 from napari_deepheme.report.pictures import differential_chart, entropy_chart, overview_picture
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def slide_pdf(report: SlideReport) -> bytes:
     story = [
         *_head(report, styles),
         *_differential(report, styles),
+        *_methods(report, styles),
         *_indices(report, styles),
         *_slide(report, styles),
         *_review(report, styles),
@@ -178,7 +179,7 @@ def _differential(report: SlideReport, styles: Mapping[str, ParagraphStyle]) -> 
     rows.append(["Not counted"])
     rows += [[f"   {row.cell_class.name}", row.count] for row in count.rows if not row.counted]
     filled = [row + [""] * (len(rows[0]) - len(row)) for row in rows]
-    notes = [report.intervals_in_words]
+    notes = [report.intervals_in_words, " ".join(count.plan)]
     notes += [f"No shares by {method}: {reason}." for method, reason in report.refusals.items()]
     if count.unknown:
         names = ", ".join(c.name.lower() for c in count.unknown)
@@ -192,23 +193,35 @@ def _differential(report: SlideReport, styles: Mapping[str, ParagraphStyle]) -> 
     ]
 
 
+def _methods(report: SlideReport, styles: Mapping[str, ParagraphStyle]) -> list[Flowable]:
+    if not report.shares_by_method:
+        return []
+    words = f"Percent of the counted cells. {METHODS_IN_WORDS}"
+    table = _table(report.shares_by_method)
+    return [_text("Shares by all methods", styles["h2"]), table, _text(words, styles["small"])]
+
+
 def _indices(report: SlideReport, styles: Mapping[str, ParagraphStyle]) -> list[Flowable]:
     story: list[Flowable] = []
     if report.differential.indices:
         rows: list[list[object]] = [["index", "value", "sampling interval", "cells"]]
         for index in report.differential.indices.values():
             lacking = f" (knows no {', '.join(index.without).lower()})" if index.without else ""
-            name = Paragraph(escape(f"{index.title}: {index.text}{lacking}"), styles["small"])
+            reason = f"; {index.lacking}" if index.lacking else ""
+            name = Paragraph(escape(f"{index.title}: {index.text}{lacking}{reason}"), styles["small"])
             cells = f"{index.numerator} : {index.denominator}"
-            rows.append([name, shown(index.value), shown_interval((index.low, index.high)), cells])
+            rows.append([name, index.figure, index.bounds, cells])
         story += [_text("Indices", styles["h2"]), _table(rows, widths=[90 * mm, 20 * mm, 35 * mm, 25 * mm])]
-    for source, comparisons in report.references.items():
+    for reference, comparisons in report.references:
+        if not comparisons:
+            continue
         lines: list[list[object]] = [["group", "this slide", "sampling interval", "reference"]]
         for each in comparisons:
-            interval, usual = f"{each.low:.1f}–{each.high:.1f}", f"{each.usual[0]:g}–{each.usual[1]:g}"
-            lines.append([each.name, f"{each.value:.1f}", interval, usual])
-        story += [_text("Beside reference values for bone marrow", styles["h2"]), _table(lines)]
-        story.append(_text(f"Sources disagree; no verdict. {source}", styles["small"]))
+            usual = f"{each.usual[0]:g}–{each.usual[1]:g}"
+            lines.append([each.name, each.figure, each.bounds, usual])
+        heading = f"Beside reference values: {reference.title}"
+        story += [_text(heading, styles["h2"]), _table(lines)]
+        story.append(_text(f"Sources disagree; no verdict. {reference.source}", styles["small"]))
     return story
 
 
@@ -217,22 +230,16 @@ def _slide(report: SlideReport, styles: Mapping[str, ParagraphStyle]) -> list[Fl
         return []
     picture = overview_picture(report.overview.pixels, report.overview.fields)
     n = len(report.overview.fields)
-    caption = [_text(f"{n} fields outlined", styles["small"])] if n else []
+    caption = [_text(f"{n} field{'s' if n > 1 else ''} outlined", styles["small"])] if n else []
     return [KeepTogether([_text("Slide", styles["h2"]), _picture(picture, _WIDTH), *caption])]
 
 
 def _review(report: SlideReport, styles: Mapping[str, ParagraphStyle]) -> list[Flowable]:
-    review, accepted = report.review, report.review.accepted
+    review = report.review
     story: list[Flowable] = [
         _text("Uncertainty and review", styles["h2"]),
-        _text(review.statement, styles["text"]),
-        _text(
-            f"To review, above {review.promise.threshold:.2f} nats: {percent(accepted.share_to_review)} % of "
-            f"the cells. Accuracy among accepted calibration cells: {percent(accepted.accuracy)} % "
-            f"{percents(accepted.low, accepted.high)}.",
-            styles["text"],
-        ),
-        _picture(entropy_chart(review.entropy, review.promise.threshold, dpi=180), 0.55 * _WIDTH),
+        *(_text(each, styles["text"]) for each in review.statements),
+        _picture(entropy_chart(review.entropy, review.threshold, dpi=180), 0.55 * _WIDTH),
     ]
     if review.changed:
         changes = [(*pair, str(n)) for pair, n in review.changed.items()]

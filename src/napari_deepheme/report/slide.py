@@ -10,15 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_deepheme.errors import OutputError
-from napari_deepheme.report.method import method_notes
-from napari_deepheme.report.parts import data_url, page, write_file
+from napari_deepheme.report.method import METHODS_IN_WORDS, method_notes
+from napari_deepheme.report.parts import data_url, page, percent, percents, write_file
 from napari_deepheme.report.pictures import differential_chart, entropy_chart, overview_picture
 from napari_deepheme.stats.clustering import FieldVariation
 from napari_deepheme.stats.differential import Differential
 from napari_deepheme.stats.exchangeability import Exchangeability
 from napari_deepheme.stats.quantify import Quantification, intervals_in_words
-from napari_deepheme.stats.references import Comparison
-from napari_deepheme.stats.risk import AcceptedAccuracy, Promise
+from napari_deepheme.stats.references import Comparison, ReferenceSet
 from napari_deepheme.taxonomy import CellClass, Taxonomy
 
 
@@ -51,14 +50,13 @@ class Overview:
 class ReviewState:
     """How sure the calls are and what a review made of them.
 
-    ``entropy`` (n,) in nats; ``statement`` is what may be promised in words; ``changed`` counts relabelled
-    cells by (the model's, the person's).
+    ``entropy`` (n,) in nats, and the ``threshold`` above which a cell is to be reviewed; ``statements`` are
+    sentences; ``changed`` counts relabelled cells by (the model's, the person's).
     """
 
     entropy: NDArray[np.float64]
-    promise: Promise
-    accepted: AcceptedAccuracy
-    statement: str
+    threshold: float
+    statements: tuple[str, ...] = ()
     changed: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
@@ -86,10 +84,11 @@ class SlideReport:
     exchangeability : Exchangeability or None
     correction : Quantification or None
         Corrected shares of the k classes of the taxonomy; None where none may be stated of this slide.
+    methods : tuple of Quantification
+        Shares by every method that may be stated of this slide, the one to believe most last.
     refusals : mapping of str to str
         Why there are no shares, by the methods that give none.
-    references : mapping of str to tuple of Comparison
-        By the source they are taken from.
+    references : tuple of (ReferenceSet, tuple of Comparison)
     overview : Overview or None
     gallery : tuple of GalleryRow
     variation : FieldVariation or None
@@ -108,8 +107,9 @@ class SlideReport:
     review: ReviewState
     exchangeability: Exchangeability | None = None
     correction: Quantification | None = None
+    methods: tuple[Quantification, ...] = ()
     refusals: Mapping[str, str] = field(default_factory=dict)
-    references: Mapping[str, tuple[Comparison, ...]] = field(default_factory=dict)
+    references: tuple[tuple[ReferenceSet, tuple[Comparison, ...]], ...] = ()
     overview: Overview | None = None
     gallery: tuple[GalleryRow, ...] = ()
     variation: FieldVariation | None = None
@@ -124,6 +124,18 @@ class SlideReport:
         return intervals_in_words(self.correction)
 
     @property
+    def shares_by_method(self) -> tuple[tuple[str, ...], ...]:
+        """Headings, then for each counted class its share by every method with the interval, percent."""
+        shares = {each.method: each.by_code(self.taxonomy.codes) or {} for each in self.methods}
+        lines = [("class", *shares)]
+        for row in (row for row in self.differential.rows if row.counted):
+            found = [each.get(row.cell_class.code) for each in shares.values()]
+            lines.append(
+                (row.cell_class.name, *(f"{percent(s[0])} ({percents(*s[1:])})" if s else "–" for s in found))
+            )
+        return tuple(lines) if shares else ()
+
+    @property
     def ordered_gallery(self) -> tuple[GalleryRow, ...]:
         """The gallery in the order of the differential."""
         place = {row.cell_class.code: i for i, row in enumerate(self.differential.rows)}
@@ -136,7 +148,7 @@ def render_slide(report: SlideReport) -> str:
         "differential": data_url(
             differential_chart(report.differential, report.taxonomy, _corrected_by_code(report))
         ),
-        "entropy": data_url(entropy_chart(report.review.entropy, report.review.promise.threshold)),
+        "entropy": data_url(entropy_chart(report.review.entropy, report.review.threshold)),
     }
     if report.overview is not None:
         pictures["overview"] = data_url(
@@ -149,6 +161,7 @@ def render_slide(report: SlideReport) -> str:
         rows={row.cell_class.code: row for row in report.differential.rows},
         corrected=_corrected_by_code(report),
         notes=method_notes(report.differential),
+        method_words=METHODS_IN_WORDS,
         pictures=pictures,
     )
 

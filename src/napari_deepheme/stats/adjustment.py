@@ -71,13 +71,30 @@ def bias_factors(probabilities: Floats, prior: Floats, weights: Floats) -> Float
     """Factors (r, k) on the classes that make the mean probability of cells (n, k) their share.
 
     The bias-only part of Alexandari et al. 2020 (arXiv:1901.06852): EM is as good as its probabilities are
-    calibrated class by class.
+    calibrated class by class. Probabilities are above zero, so that there is one solution; Newton's method
+    finds it in some five steps, from that of the whole sample on for each of r resamples (n weights each).
     """
-    factors = np.ones_like(prior)
-    for _ in range(_STEPS):
-        mean = factors * ((weights / (factors @ probabilities.T)) @ probabilities)
-        step = prior * weights.sum(axis=1, keepdims=True) / np.maximum(mean, 1e-12)
-        factors = factors * step
-        if np.abs(step - 1).max() < _CLOSE:
-            break
+    flat = np.zeros(prior.shape[1])
+    whole = _bias(probabilities, prior.mean(axis=0), weights.mean(axis=0), flat)
+    pairs = zip(prior, weights, strict=True)
+    factors = np.exp([_bias(probabilities, share, each, whole) for share, each in pairs])
     return np.asarray(factors / factors.mean(axis=1, keepdims=True))
+
+
+def _bias(probabilities: Floats, prior: Floats, weights: Floats, start: Floats) -> Floats:
+    """Logarithms (k,) of the factors, the minimum of the convex Σ w log Σ_j p_j e^b_j - n Σ_j prior_j b_j."""
+    drawn = weights > 0
+    p, w = probabilities[drawn], weights[drawn]
+    wanted, bias, k = w.sum() * prior, start, len(prior)
+    for _ in range(_STEPS):
+        q = p * np.exp(bias)
+        q /= q.sum(axis=1, keepdims=True)
+        weighted = q * w[:, None]
+        there = weighted.sum(axis=0)
+        if np.abs(there / np.maximum(wanted, 1e-12) - 1)[wanted > 0].max() < _CLOSE:
+            break
+        # all factors times one number change nothing: the constant settles that, and 1e-9 near singularity
+        curvature = np.diag(there) - q.T @ weighted + w.sum() * (1 / k**2 + 1e-9 * np.eye(k))
+        # far from the minimum a whole step goes too far
+        bias = bias - np.clip(np.linalg.solve(curvature, there - wanted), -1, 1)
+    return np.asarray(bias - bias.mean())

@@ -13,7 +13,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import chdtrc, ndtr, stdtrit
 
-from napari_deepheme.stats.intervals import Bounds, Floats, normal_quantile, wilson
+from napari_deepheme.stats.intervals import (
+    Bounds,
+    Floats,
+    Interval,
+    clopper_pearson,
+    normal_quantile,
+    sison_glaz,
+    wilson,
+)
 
 
 def counts_by_field(fields: NDArray[np.integer], classes: NDArray[np.integer], k: int) -> Floats:
@@ -55,12 +63,28 @@ def overall_design_effect(counts: Floats) -> float:
     return float(np.nansum(effects * share * (1 - share)) / np.sum((share * (1 - share))[~np.isnan(effects)]))
 
 
-def clustered_wilson(counts: Floats, confidence: float = 0.95) -> Bounds:
-    """Wilson's intervals on the number of cells that would have said as much if drawn one by one.
+def clustered_intervals(
+    counts: Floats, interval: Interval = Interval.WILSON, confidence: float = 0.95
+) -> Bounds:
+    """Intervals of shares on the number of cells that would have said as much if drawn one by one.
 
     n / design effect, less for the few fields it is estimated from (Korn & Graubard 1998, Surv Methodol
-    24:193, eq. 2.4). No design effect below 1 is believed.
+    24:193, eq. 2.4). No design effect below 1 is believed. Goodman's are Wilson's at 1 - α / k, the caution
+    for few fields with them; Sison and Glaz's know one number of cells for all classes: the smallest.
     """
+    each = 1 - (1 - confidence) / counts.shape[1] if interval is Interval.GOODMAN else confidence
+    share, effective = _effective(counts, each)
+    match interval:
+        case Interval.CLOPPER_PEARSON:
+            return clopper_pearson(share * effective, effective, confidence)
+        case Interval.SISON_GLAZ:
+            return sison_glaz(share * effective.min(), confidence)
+        case _:
+            return wilson(share * effective, effective, each)
+
+
+def _effective(counts: Floats, confidence: float) -> Bounds:
+    """Shares (k,) of counts by field, and how many cells drawn one by one would say as much of each."""
     total, fields = counts.sum(), len(counts)
     effects = design_effects(counts)
     known = np.where(np.isnan(effects), overall_design_effect(counts), effects)
@@ -68,9 +92,8 @@ def clustered_wilson(counts: Floats, confidence: float = 0.95) -> Bounds:
     caution = 1.0
     if fields > 1:
         caution = (normal_quantile(confidence) / float(stdtrit(fields - 1, 0.5 + confidence / 2))) ** 2
-    effective = total / effects * caution
     share = counts.sum(axis=0) / total if total else np.zeros(counts.shape[1])
-    return wilson(share * effective, effective, confidence)
+    return share, total / effects * caution
 
 
 def over_fields(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_deepheme.stats.clustering import (
-    clustered_wilson,
+    clustered_intervals,
     counts_by_field,
     design_effects,
     overall_design_effect,
@@ -76,6 +76,11 @@ class DifferentialRow:
     high: float
     mean_entropy: float
     design_effect: float = np.nan
+
+    @property
+    def half_width(self) -> float:
+        """Half the width of the interval; nan without one."""
+        return (self.high - self.low) / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +193,7 @@ class Counting:
         if self.by_field is not None and len(self.by_field) > 1:
             by_field = self.by_field @ groups.T
             effects = design_effects(by_field)
-            low, high = clustered_wilson(by_field, self.options.confidence)
+            low, high = clustered_intervals(by_field, self.options.interval, self.options.confidence)
         else:
             low, high = share_intervals(counts, self.options.interval, self.options.confidence)
         columns = (each.tolist() for each in (counts / self.n_counted, low, high, effects))

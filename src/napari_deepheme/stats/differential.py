@@ -23,7 +23,7 @@ from napari_deepheme.stats.counting import (
     ordered_classes,
 )
 from napari_deepheme.stats.indices import Index
-from napari_deepheme.stats.planning import Mark, mark, more_cells
+from napari_deepheme.stats.planning import PRECISION, effect_of, mark, more_cells
 from napari_deepheme.stats.rules import counting_rule, unknown_classes
 from napari_deepheme.taxonomy import CellClass, Taxonomy
 
@@ -38,6 +38,7 @@ __all__ = [
     "DifferentialRow",
     "LineageRow",
     "ordered_classes",
+    "plain",
 ]
 
 RULE = counting_rule().title
@@ -112,11 +113,6 @@ class Differential:
         """Title of the counting rule."""
         return self.options.rule.title
 
-    @property
-    def mark(self) -> Mark:
-        """Where the count stands among ICSH's 300 and 500 cells."""
-        return mark(self.n_counted)
-
     def more_cells(self, code: str, half_width: float) -> int:
         """Cells still to count until the share of a class is known to ± ``half_width`` (a share).
 
@@ -128,8 +124,27 @@ class Differential:
         counted = {row.cell_class.code: row for row in self.rows if row.counted}
         if code not in counted:
             raise OptionError(f"{code} is not counted here; counted are {', '.join(sorted(counted))}.")
-        row = counted[code]
-        return more_cells(row.count, self.n_counted, half_width, self.options.confidence, row.design_effect)
+        row, n, confidence = counted[code], self.n_counted, self.options.confidence
+        effect = effect_of(row.fraction, row.half_width, n, confidence)
+        return more_cells(row.count, n, half_width, confidence, effect)
+
+    @property
+    def plan(self) -> tuple[str, ...]:
+        """Where the count stands, in sentences: among ICSH's marks, and in precision."""
+        at = mark(self.n_counted)
+        marks = (
+            f"ICSH's mark of {at.reached} cells is reached" if at.reached else "No mark of ICSH is reached"
+        )
+        marks += f"; {at.to_next} more cells to {self.n_counted + at.to_next}." if at.to_next else "."
+        counted = [row for row in self.rows if row.counted]
+        if not self.n_counted or not counted:
+            return (marks,)
+        widest = max(counted, key=lambda row: row.half_width)
+        known = f"Every class is known to ± {100 * widest.half_width:.1f} points or better"
+        more = self.more_cells(widest.cell_class.code, PRECISION)
+        name = widest.cell_class.name.lower()
+        asked = f"; {more} more cells and {name}, the least certain, is known to ± {100 * PRECISION:g}"
+        return marks, known + (asked if more else "") + "."
 
     def table(self) -> pd.DataFrame:
         """One row per class, in the columns of ``differential.csv``."""
@@ -165,31 +180,33 @@ class Differential:
             "n_counted": self.n_counted,
             "interval": self.options.interval.value,
             "confidence": self.options.confidence,
-            "design_effect": _plain(self.design_effect),
+            "design_effect": plain(self.design_effect),
             "classes": {code: {"count": row.count, **_bounds(row)} for code, row in rows.items()},
             "lineages": {r.lineage.value: {"count": r.count, **_bounds(r)} for r in self.lineages},
             "indices": {
                 key: {
-                    "value": _plain(each.value),
-                    "low": _plain(each.low),
-                    "high": _plain(each.high),
+                    "value": plain(each.value),
+                    "low": plain(each.low),
+                    "high": plain(each.high),
                     "without": list(each.without),
                 }
                 for key, each in self.indices.items()
             },
             "unknown_classes": [c.code for c in self.unknown],
+            "plan": list(self.plan),
             "corrected": None
             if corrected is None
             else {
-                code: {"fraction": _plain(f), "low": _plain(low), "high": _plain(high)}
+                code: {"fraction": plain(f), "low": plain(low), "high": plain(high)}
                 for code, (f, low, high) in corrected.items()
             },
         }
 
 
 def _bounds(row: DifferentialRow | LineageRow) -> dict[str, float | None]:
-    return {"fraction": _plain(row.fraction), "low": _plain(row.low), "high": _plain(row.high)}
+    return {"fraction": plain(row.fraction), "low": plain(row.low), "high": plain(row.high)}
 
 
-def _plain(value: float) -> float | None:
+def plain(value: float) -> float | None:
+    """A number as JSON knows it; None for what is not finite."""
     return value if math.isfinite(value) else None

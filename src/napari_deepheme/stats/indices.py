@@ -27,6 +27,8 @@ class Index:
         Cells.
     without : tuple of str
         Names of classes that belong to it and that the model cannot know.
+    is_share : bool
+        Whether it is a share, told in percent, and no ratio.
     """
 
     key: str
@@ -38,6 +40,40 @@ class Index:
     numerator: int
     denominator: int
     without: tuple[str, ...] = ()
+    is_share: bool = False
+
+    @property
+    def figure(self) -> str:
+        """The value as text: 3.50, 5.0 %, ∞ or a dash."""
+        return self._text(self.value) + (" %" if self.is_share and np.isfinite(self.value) else "")
+
+    @property
+    def bounds(self) -> str:
+        """The interval as text; empty where nothing was counted."""
+        return "" if np.isnan(self.low) else f"{self._text(self.low)}–{self._text(self.high)}"
+
+    @property
+    def lacking(self) -> str:
+        """Why there is no finite value, as part of a sentence; empty where there is one."""
+        if np.isfinite(self.value):
+            return ""
+        if np.isnan(self.value):
+            return "no cell that belongs to it was counted"
+        return f"{self.numerator} cells to none, so only the lower bound is known"
+
+    @property
+    def words(self) -> str:
+        """Title, value, interval, and what is lacking, in one line."""
+        interval = f" ({self.bounds})" if self.bounds else ""
+        reason = f": {self.lacking}" if self.lacking else ""
+        return f"{self.title} {self.figure}{interval}{reason}"
+
+    def _text(self, value: float) -> str:
+        if np.isnan(value):
+            return "–"
+        if np.isinf(value):
+            return "∞"
+        return f"{100 * value:.1f}" if self.is_share else f"{value:.2f}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,7 +151,8 @@ def _mitotic(
         n = mitoses + sum(counts[code] for code in others if code not in top)
         low, high = (float(bound) for bound in wilson(mitoses, n, options.confidence))
         text = "cells in mitosis among these and the counted ones"
-        found[key] = Index(key, title, text, mitoses / n if n else np.nan, low, high, mitoses, n)
+        value = mitoses / n if n else np.nan
+        found[key] = Index(key, title, text, value, low, high, mitoses, n, is_share=True)
     return found
 
 

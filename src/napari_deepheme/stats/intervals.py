@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import betaincinv, chdtri, ndtri
 
+from napari_deepheme.errors import OptionError
+
 Floats = NDArray[np.float64]
 Bounds = tuple[Floats, Floats]
 
@@ -24,6 +26,20 @@ class Interval(StrEnum):
     CLOPPER_PEARSON = "clopper-pearson"
     GOODMAN = "goodman"
     SISON_GLAZ = "sison-glaz"
+
+
+def interval_named(name: str) -> Interval:
+    """The interval of that name.
+
+    Raises
+    ------
+    OptionError
+        There is none.
+    """
+    try:
+        return Interval(name)
+    except ValueError as err:
+        raise OptionError(f"{name!r} is no interval of a share; there are {', '.join(Interval)}.") from err
 
 
 class RatioInterval(StrEnum):

@@ -38,12 +38,26 @@ def cells_for(fraction: float, width: float, confidence: float = 0.95) -> int:
         raise OptionError(
             f"A precision of ± {width:g} cannot be planned for; give a share between 0 and 0.5."
         )
+    return max(math.ceil(_cells_at(fraction, width, confidence) - 1e-9), 1)
+
+
+def effect_of(fraction: float, width: float, n: float, confidence: float = 0.95) -> float:
+    """Cells counted for each that would do, drawn one by one, for an interval of ± ``width``; at least 1.
+
+    Beside the design effect it knows how few fields that was estimated from, and an interval that is wider
+    for holding all classes at once.
+    """
+    if n <= 0 or math.isnan(width):
+        return 1.0
+    return max(n / _cells_at(fraction, min(width, 0.499), confidence), 1.0)
+
+
+def _cells_at(fraction: float, width: float, confidence: float) -> float:
     squared, variance = normal_quantile(confidence) ** 2, fraction * (1 - fraction)
     # width² (n + z²)² = z² (n p(1 − p) + z²/4)
     b = 2 * squared - squared * variance / width**2
     c = squared**2 - squared**2 / (4 * width**2)
-    n = math.ceil((-b + math.sqrt(b**2 - 4 * c)) / 2 - 1e-9)
-    return max(n, 1)
+    return (-b + math.sqrt(b**2 - 4 * c)) / 2
 
 
 def more_cells(
@@ -56,6 +70,10 @@ def more_cells(
     fraction = count / n if n > 0 else 0.5
     effect = 1.0 if not np.isfinite(design_effect) else max(design_effect, 1.0)
     return max(math.ceil(cells_for(fraction, width, confidence) * effect - n), 0)
+
+
+PRECISION = 0.02
+"""Half-width, as a share, that a plan names the cells for: the ± 2 points of the field's tolerance."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import numpy as np
 
 from napari_deepheme.errors import TableError
 from napari_deepheme.stats.agreement import UNLABELLED, cohen_kappa, fleiss_kappa
+from napari_deepheme.stats.clustering import field_variation
 from napari_deepheme.stats.comparison import (
     RUMKE_COUNTS,
     BlandAltman,
@@ -39,11 +40,14 @@ class Reading:
         Cells of each class, by code; counted or not.
     labels : mapping of (x, y) to str
         Class of each cell by its place in level-0 pixels; empty where only counts are known.
+    fields : mapping of str to mapping of str to int
+        Cells of each class by the field they lie in; empty where fields are not known.
     """
 
     name: str
     counts: Mapping[str, int]
     labels: Mapping[Place, str] = field(default_factory=dict)
+    fields: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +85,28 @@ class PairAgreement:
 
 
 @dataclass(frozen=True, slots=True)
+class FieldSpread:
+    """How the fields of one reading differ.
+
+    ``between`` is the standard deviation of each class's share between fields that counting so few cells
+    does not explain; the others are those of :class:`~napari_deepheme.stats.clustering.FieldVariation`.
+    """
+
+    name: str
+    fields: int
+    design_effect: float
+    p: float
+    between: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Agreement:
-    """All readings, in pairs and together."""
+    """All readings, in pairs and together; and of each with two fields or more, how these differ."""
 
     codes: tuple[str, ...]
     pairs: tuple[PairAgreement, ...]
     fleiss_kappa: float
+    fields: tuple[FieldSpread, ...] = ()
 
     def to_json(self) -> dict[str, object]:
         """Document of plain values; what is not known is None."""
@@ -114,7 +134,17 @@ def agreement(readings: Sequence[Reading]) -> Agreement:
         if not any(each.counts.get(code, 0) for code in counted):
             raise TableError(f"{each.name}: no cell of a counted class; expected a differential count.")
     pairs = tuple(_pair(a, b, counted) for a, b in combinations(merged, 2))
-    return Agreement(counted, pairs, _fleiss(merged, taxonomy))
+    spread = tuple(found for each in merged if (found := _spread(each, counted)) is not None)
+    return Agreement(counted, pairs, _fleiss(merged, taxonomy), spread)
+
+
+def _spread(reading: Reading, codes: tuple[str, ...]) -> FieldSpread | None:
+    table = [[counts.get(code, 0) for code in codes] for counts in reading.fields.values()]
+    found = field_variation(np.array(table, np.float64).reshape(-1, len(codes)))
+    if found.fields < 2:
+        return None
+    between = {code: s for code, s in zip(codes, found.between.tolist(), strict=True) if s > 0}
+    return FieldSpread(reading.name, found.fields, found.design_effect, found.p, between)
 
 
 def _pair(first: Reading, second: Reading, codes: tuple[str, ...]) -> PairAgreement:
@@ -189,11 +219,16 @@ def _coarse(readings: Sequence[Reading]) -> dict[str, str]:
 
 
 def _merged(reading: Reading, coarse: Mapping[str, str]) -> Reading:
-    counts: dict[str, int] = {}
-    for code, n in reading.counts.items():
-        counts[coarse.get(code, code)] = counts.get(coarse.get(code, code), 0) + n
     labels = {place: coarse.get(code, code) for place, code in reading.labels.items()}
-    return Reading(reading.name, counts, labels)
+    fields = {name: _together(counts, coarse) for name, counts in reading.fields.items()}
+    return Reading(reading.name, _together(reading.counts, coarse), labels, fields)
+
+
+def _together(counts: Mapping[str, int], coarse: Mapping[str, str]) -> dict[str, int]:
+    merged: dict[str, int] = {}
+    for code, n in counts.items():
+        merged[coarse.get(code, code)] = merged.get(coarse.get(code, code), 0) + n
+    return merged
 
 
 def _plain(value: object) -> object:

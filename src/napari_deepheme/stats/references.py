@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -9,11 +10,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from napari_deepheme.stats.differential import Differential
+from napari_deepheme.stats.differential import Differential, plain
 from napari_deepheme.stats.intervals import share_intervals
 from napari_deepheme.stats.own_file import read_own
-from napari_deepheme.stats.rules import codes_of
-from napari_deepheme.taxonomy import Taxonomy
 
 _FOLDER = Path(__file__).parent / "reference_sets"
 
@@ -50,6 +49,26 @@ class Comparison:
     high: float
     usual: tuple[float, float]
 
+    @property
+    def figure(self) -> str:
+        """The value as text, with one decimal."""
+        return one_decimal(self.value)
+
+    @property
+    def bounds(self) -> str:
+        """The interval as text."""
+        return f"{one_decimal(self.low)}–{one_decimal(self.high)}"
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values; what is not finite is None."""
+        figures = {"value": self.value, "low": self.low, "high": self.high}
+        return {"name": self.name, "usual": list(self.usual)} | {k: plain(v) for k, v in figures.items()}
+
+
+def one_decimal(value: float) -> str:
+    """A number with one decimal, ∞ without a limit."""
+    return "∞" if math.isinf(value) else f"{value:.1f}"
+
 
 def embedded_references() -> tuple[str, ...]:
     """Names of the reference sets that come with the package."""
@@ -68,19 +87,19 @@ def reference_set(source: str) -> ReferenceSet:
     return read_own(ReferenceSet, source, _FOLDER, embedded_references(), "reference set")
 
 
-def beside(count: Differential, references: ReferenceSet, taxonomy: Taxonomy) -> tuple[Comparison, ...]:
-    """Every range that a count has a value for, beside it; not of groups the taxonomy lacks."""
-    rows = {row.cell_class.code: row for row in count.rows if row.counted}
+def beside(count: Differential, references: ReferenceSet) -> tuple[Comparison, ...]:
+    """Every range that a count has a value for, beside it; not of groups the model has no class for."""
+    counted = [(row, {row.cell_class.code, *row.cell_class.aliases}) for row in count.rows if row.counted]
     found = []
     for name, usual in references.percent.items():
-        codes = [code for code in codes_of(usual.codes, taxonomy) if code in rows]
-        if codes and count.n_counted:
-            n = sum(rows[code].count for code in codes)
+        rows = [row for row, names in counted if names & set(usual.codes)]
+        if rows and count.n_counted:
+            n = sum(row.count for row in rows)
             low, high = share_intervals([n, count.n_counted - n], confidence=count.options.confidence)
             figures = (100 * n / count.n_counted, 100 * float(low[0]), 100 * float(high[0]))
             found.append(Comparison(name.replace("_", " "), *figures, (usual.low, usual.high)))
     for key, usual in references.indices.items():
-        if key in count.indices:
-            index = count.indices[key]
+        index = count.indices.get(key)
+        if index is not None and not math.isnan(index.value):
             found.append(Comparison(index.title, index.value, index.low, index.high, (usual.low, usual.high)))
     return tuple(found)

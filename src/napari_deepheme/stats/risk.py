@@ -40,25 +40,52 @@ class AcceptedAccuracy:
         Of the slide's cells.
     accuracy, low, high : float
         Of calibration cells accepted at the threshold, Clopper-Pearson's interval; nan without such cells.
+    matched : bool
+        Whether these were weighted to the slide's shares of classes.
     """
 
     share_to_review: float
     accuracy: float
     low: float
     high: float
+    matched: bool = False
 
 
 def accepted_accuracy(
-    entropy: NDArray[np.floating], calibration: CalibrationSet | None, promise: Promise, level: float = 0.95
+    entropy: NDArray[np.floating],
+    calibration: CalibrationSet | None,
+    threshold: float,
+    shares: NDArray[np.floating] | None = None,
+    level: float = 0.95,
 ) -> AcceptedAccuracy:
-    """Share of n cells (entropies in nats, shape (n,)) to review, and accuracy to expect of the rest."""
-    to_review = float((entropy > promise.threshold).mean()) if len(entropy) else np.nan
+    """Share of cells to review, and accuracy to expect of the rest.
+
+    Parameters
+    ----------
+    entropy : ndarray, shape (n,)
+        Of the slide's cells, nats.
+    calibration : CalibrationSet or None
+    threshold : float
+    shares : ndarray, shape (k,), optional
+        Of the classes on the slide, nan for one that is not counted. Calibration cells are weighted to them,
+        for some classes are called right more often than others; the interval is that of as many cells as
+        the weights are worth, (Σ w)² / Σ w² (Kish 1965, sec. 11.7).
+    level : float
+    """
+    to_review = float((entropy > threshold).mean()) if len(entropy) else np.nan
     if calibration is None:
         return AcceptedAccuracy(to_review, np.nan, np.nan, np.nan)
-    accepted = calibration.entropy <= promise.threshold
-    n, right = int(accepted.sum()), int((accepted & (calibration.calls == calibration.truth)).sum())
-    low, high = (float(bound) for bound in clopper_pearson(right, n, level))
-    return AcceptedAccuracy(to_review, right / n if n else np.nan, low, high)
+    accepted = calibration.entropy <= threshold
+    weights = accepted.astype(np.float64)
+    if shares is not None:
+        usual = np.maximum(calibration.prior, 1e-12)
+        weights *= (np.nan_to_num(shares) / usual)[calibration.truth]
+    total, right = weights.sum(), calibration.calls == calibration.truth
+    if total <= 0:
+        return AcceptedAccuracy(to_review, np.nan, np.nan, np.nan)
+    n, accuracy = total**2 / (weights**2).sum(), float((weights * right).sum() / total)
+    low, high = (float(bound) for bound in clopper_pearson(accuracy * n, n, level))
+    return AcceptedAccuracy(to_review, accuracy, low, high, shares is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +101,17 @@ class RiskMonitor:
     low: float
     high: float
     promise: Promise
+
+    @property
+    def words(self) -> str:
+        """What was seen so far, in a sentence; empty before the first cell."""
+        if not self.n:
+            return ""
+        return (
+            f"Of {self.n} accepted cells of a random audit {self.errors} were called wrong: the risk is "
+            f"{100 * self.low:.1f} to {100 * self.high:.1f} %, with {100 * self.promise.confidence:g} % "
+            "confidence at every look."
+        )
 
     @property
     def broken(self) -> bool:
@@ -106,8 +144,8 @@ def promise_in_words(promise: Promise, like_ours: Exchangeability, seen: RiskMon
     percent, sure = f"{100 * promise.risk:g} %", f"{100 * promise.confidence:g} %"
     if seen is not None and seen.broken:
         return (
-            f"Withdrawn: of {seen.n} accepted cells that were looked at {seen.errors} are wrong, more than "
-            f"the {percent} that were promised. Review more cells, or adapt the model."
+            f"Withdrawn: more of the accepted cells are wrong than the {percent} that were promised. Review "
+            "more cells, or adapt the model."
         )
     if promise.threshold <= 0:
         return "No promise: at no threshold are calls right often enough; every cell is to be reviewed."
@@ -122,6 +160,23 @@ def promise_in_words(promise: Promise, like_ours: Exchangeability, seen: RiskMon
         Verdict.UNKNOWN: "whether cells of this slide are like the calibration cells is not known",
     }[like_ours.verdict]
     return f"Withdrawn: {reason}, so that {percent} of errors at most is no promise here. Audit some of them."
+
+
+def accepted_in_words(accepted: AcceptedAccuracy, threshold: float, like_ours: Exchangeability) -> str:
+    """How many cells of a slide are to be reviewed, and how often the others may be called right."""
+    if np.isnan(accepted.share_to_review):
+        return ""
+    share = f"{100 * accepted.share_to_review:.1f} %"
+    review = f"{share} of the cells lie above the review threshold, {threshold:.2f} nats"
+    if np.isnan(accepted.accuracy):
+        return f"{review}; how often the others are right is not known."
+    mix = ", weighted to the classes of this slide," if accepted.matched else ""
+    right = (
+        f"{100 * accepted.accuracy:.1f} % ({100 * accepted.low:.1f}–{100 * accepted.high:.1f}) of the "
+        f"calibration cells below it{mix} are called right"
+    )
+    here = "expect as many here" if like_ours.holds and accepted.matched else "here it may be fewer"
+    return f"{review}. {right}: {here}."
 
 
 def changed_by_review(before: Sequence[str], after: Sequence[str]) -> Mapping[tuple[str, str], int]:

@@ -27,6 +27,10 @@ _AUDIT_TIP = (
     "Draws cells at random within each class for you to name in Review. Once all are named, the shares of "
     "this slide follow with an interval that holds for any model and any laboratory."
 )
+_WATCHED_TIP = (
+    "Of the audited cells that need no review: how many the model called wrong, and the risk this leaves "
+    "open. You may look, and stop, after any label."
+)
 _VERDICT_TIP = (
     "Compares the cells with those the model was calibrated on. Only where they are alike do the review "
     "threshold, conformal sets and corrected shares keep what they promise."
@@ -57,13 +61,16 @@ class ReliabilityBox(QWidget):
         self._run: JobRun | None = None
         self.verdict = tip(label(), _VERDICT_TIP)
         self.corrected = tip(
-            label(), "Shares with the model's confusion taken out, 95 % intervals, and what these hold."
+            label(),
+            "Shares with the model's confusion taken out, 95 % intervals, and what these hold; how many "
+            "cells wait for review, and what may be expected of the others.",
         )
         self.corrected.hide()
+        self.watched = tip(label(), _WATCHED_TIP)
         self.audit_button = button("", _AUDIT_TIP, self._audit)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        for each in (self.verdict, self.corrected, self.audit_button):
+        for each in (self.verdict, self.corrected, self.watched, self.audit_button):
             layout.addWidget(each)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -125,7 +132,9 @@ class ReliabilityBox(QWidget):
         self.verdict.setText(f"{verdict.capitalize()}{p}: {like_ours.advice}")
         self.verdict.setStyleSheet(f"border-left: 4px solid {_COLOURS[verdict]}; padding-left: 6px;")
         shares, best = reliability.by_code, reliability.best
-        lines = [reliability.intervals]
+        # what an audit saw has its own line, as labels come in
+        seen = "" if reliability.seen is None else reliability.seen.words
+        lines = [reliability.intervals, *(each for each in reliability.review if each != seen)]
         if shares and best is not None:
             lines.insert(0, f"Corrected by {best.method}, %: {' · '.join(_share_texts(shares))}")
         self.corrected.setText("\n".join(lines))
@@ -139,12 +148,20 @@ class ReliabilityBox(QWidget):
 
     def _show_audit(self) -> None:
         drawn, waiting = len(self._state.audit), len(self._state.audit_waiting)
+        self.watched.setText(self._seen_so_far() if drawn else "")
+        self.watched.setVisible(bool(self.watched.text()))
         if waiting:
             self.audit_button.setText(f"Audit: {drawn - waiting} of {drawn} named, go on in Re&view")
         elif drawn:
             self.audit_button.setText(f"Audit of {drawn} cells done; draw &another")
         else:
             self.audit_button.setText(f"&Audit {_AUDIT_CELLS} cells drawn at random…")
+
+    def _seen_so_far(self) -> str:
+        from napari_deepheme.export.reliability import monitored  # noqa: PLC0415  as above
+
+        seen = None if self._state.analysis is None else monitored(self._state.analysis)
+        return "" if seen is None else seen.words
 
     def _audit(self) -> None:
         if not self._state.audit_waiting:

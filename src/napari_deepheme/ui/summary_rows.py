@@ -8,13 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from napari_deepheme.stats.differential import Differential, DifferentialRow, LineageRow
-from napari_deepheme.stats.indices import Index
+from napari_deepheme.stats.planning import PRECISION
 
 FIGURE_SPACE = "\u2007"
 """As wide as a digit: keeps columns of numbers still."""
 
 NUMBER_HEADERS = ("n", "%", "sampling", "done")
-_PERCENT = "mitotic"
 
 Progress = Mapping[str, tuple[int, int]]
 """Of a class: cells that a person settled, and those that wait for one."""
@@ -34,6 +33,8 @@ class Row:
         One for each of :data:`NUMBER_HEADERS`.
     codes : tuple of str
         The classes it is about.
+    plan : str
+        How many more cells make a class as precise as is usually asked; empty where it is not counted.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Row:
     colour: str
     numbers: tuple[str, ...]
     codes: tuple[str, ...] = ()
+    plan: str = ""
 
 
 def summary_rows(differential: Differential, progress: Progress | None = None) -> list[Row]:
@@ -52,7 +54,7 @@ def summary_rows(differential: Differential, progress: Progress | None = None) -
         if len(lineage.codes) > 1:
             numbers = _numbers(lineage, lineage.codes, known)
             lines.append(Row(lineage.lineage.value.capitalize(), "", "", numbers, lineage.codes))
-        lines.extend(_line(rows[code], known) for code in lineage.codes)
+        lines.extend(_line(rows[code], known, _plan(differential, code)) for code in lineage.codes)
     left_out = [row for row in differential.rows if not row.counted]
     if left_out:
         codes = tuple(row.cell_class.code for row in left_out)
@@ -63,24 +65,24 @@ def summary_rows(differential: Differential, progress: Progress | None = None) -
 
 
 def index_lines(differential: Differential) -> list[str]:
-    """The indices with their intervals, then what the model has no class for."""
-    lines = [_index(each) for each in differential.indices.values() if np.isfinite(each.value)]
+    """The indices with their intervals, what the model has no class for, and how far the count is."""
+    lines = [each.words for each in differential.indices.values()]
     if differential.unknown:
         names = ", ".join(each.name.lower() for each in differential.unknown)
         lines.append(f"Unknown to the model, so called something else and missing in the ratios: {names}.")
-    return lines
+    return [*lines, *differential.plan]
 
 
-def _index(index: Index) -> str:
-    high = f"{index.high:.2f}" if np.isfinite(index.high) else "∞"
-    if index.key.startswith(_PERCENT):
-        return f"{index.title} {100 * index.value:.1f} % ({100 * index.low:.1f}–{100 * index.high:.1f})"
-    return f"{index.title} {index.value:.2f} ({index.low:.2f}–{high})"
-
-
-def _line(row: DifferentialRow, progress: Progress) -> Row:
+def _line(row: DifferentialRow, progress: Progress, plan: str = "") -> Row:
     known, code = row.cell_class, row.cell_class.code
-    return Row(known.name, code, known.colour, _numbers(row, (code,), progress), (code,))
+    return Row(known.name, code, known.colour, _numbers(row, (code,), progress), (code,), plan)
+
+
+def _plan(differential: Differential, code: str) -> str:
+    if not differential.n_counted:
+        return ""
+    more = differential.more_cells(code, PRECISION)
+    return f"± {100 * PRECISION:g} points: " + (f"{more} more cells" if more else "known already")
 
 
 def _numbers(

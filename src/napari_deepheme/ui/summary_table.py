@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 from napari_deepheme.ui.summary_rows import NUMBER_HEADERS, Row
 
 _WIDEST = ("99999", "100.0", "99.9–100.0")
+_INTERVAL = 3  # column
 _BAR, _SWATCH = QSize(28, 8), QSize(12, 12)
 _DONE, _WAITING = QColor("#2ea043"), QColor("#8c8c8c")
 _TIPS = (
@@ -111,6 +112,8 @@ class SummaryTable(QTableWidget):
                     item = self.item(i, column)
                     if item is not None and item.text() != text:
                         item.setText(text)
+                    if item is not None and column == _INTERVAL:
+                        item.setToolTip(row.plan)
                 self._show_progress(i, row.numbers[-1])
 
     def text(self, row: int, column: int) -> str:

@@ -12,7 +12,7 @@ from napari_deepheme.analysis.audit import audited, draw_audit
 from napari_deepheme.analysis.corrections import Correction, CorrectionKind
 from napari_deepheme.cells import RawOutputs
 from napari_deepheme.errors import OptionError
-from napari_deepheme.export.reliability import calibration_of, reliability_of
+from napari_deepheme.export.reliability import calibration_of, monitored, reliability_of
 from napari_deepheme.stats.assessment import AssessmentOptions, calibrated
 from napari_deepheme.stats.calibration_set import CalibrationSet
 from napari_deepheme.stats.exchangeability import Verdict
@@ -113,7 +113,25 @@ def test_errors_of_an_audit_withdraw_the_promise_of_the_threshold(analysis):
     analysis = replace(analysis, facts=replace(analysis.facts, bundle=bundle))
     analysis = replace(analysis, audit=draw_audit(analysis, 50, who="Ada"))
     wrong = named(analysis, {cell: "L2" if calls[cell] != "L2" else "M3" for cell in analysis.audit.cells})
-    assert reliability_of(wrong).promise.startswith("Withdrawn: of ")
+    assert reliability_of(wrong).promise.startswith("Withdrawn: more of ")
+    told = reliability_of(wrong)
+    assert any("were called wrong" in line for line in told.review)
+    assert told.to_json()["review"]["wrong"] == told.seen.errors > 0
+    assert any(line.startswith("Labels that people changed: ") for line in told.review)
+    assert [each.method for each in told.stated] == ["audit"]
+
+
+def test_labels_of_an_audit_are_watched_one_by_one(analysis):
+    calls = calls_of(analysis)
+    review = analysis.facts.bundle.review.model_copy(update={"threshold": 9.0})
+    bundle = analysis.facts.bundle.model_copy(update={"review": review})
+    analysis = replace(analysis, facts=replace(analysis.facts, bundle=bundle))
+    assert monitored(analysis) is None
+    analysis = replace(analysis, audit=draw_audit(analysis, 50, who="Ada"))
+    first, second, *_ = analysis.audit.cells
+    for labels, errors in (({}, 0), ({first: calls[first]}, 0), ({first: calls[first], second: ""}, 1)):
+        seen = monitored(named(analysis, labels))
+        assert (seen.n, seen.errors) == (len(labels), errors)
 
 
 def test_an_audit_is_kept_in_the_file(analysis, tmp_path):
@@ -144,6 +162,7 @@ def test_the_calibration_cells_travel_with_the_analysis(analysis, tmp_path):
     assert reliability.like_ours.verdict is Verdict.GREEN
     assert reliability.to_json()["corrected_by"] == "em"
     assert sum(fraction for fraction, *_ in reliability.by_code.values()) == pytest.approx(1)
+    assert [each.method for each in reliability.stated] == ["count", "probabilistic", "acc", "pacc", "em"]
     document = reliability.to_json()
     assert "model's error as well" in document["intervals"]
     assert set(document["methods"]) == {"count", "probabilistic", "acc", "pacc", "em"}

@@ -101,5 +101,5 @@ def test_cells_that_the_model_learned_from_do_not_vouch_for_its_threshold(analys
     analysis = replace(analysis, facts=replace(analysis.facts, bundle=bundle))
     analysis = replace(analysis, audit=draw_audit(analysis, 50, who="Ada"))
     wrong = labelled(analysis, analysis.audit.cells, EARLY)
-    assert reliability_of(wrong).promise.startswith("Withdrawn: of ")
-    assert not reliability_of(learned(wrong)).promise.startswith("Withdrawn: of ")
+    assert reliability_of(wrong).promise.startswith("Withdrawn: more of ")
+    assert not reliability_of(learned(wrong)).promise.startswith("Withdrawn: more of ")

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from napari_deepheme.stats.clustering import (
-    clustered_wilson,
+    clustered_intervals,
     counts_by_field,
     design_effects,
     field_variation,
     over_fields,
     overall_design_effect,
 )
-from napari_deepheme.stats.intervals import wilson
+from napari_deepheme.stats.intervals import Interval, wilson
 
 MIX = np.array([0.5, 0.3, 0.15, 0.05])
 ALIKE = 12.0  # concentration of the fields' own mixes: the smaller, the more a field differs
@@ -51,7 +51,7 @@ def test_intervals_over_fields_cover_where_those_of_cells_do_not():
     hits, plain = [], []
     for _ in range(600):
         counts = smear(rng)
-        low, high = clustered_wilson(counts)
+        low, high = clustered_intervals(counts)
         hits.append((low <= MIX) & (high >= MIX))
         low, high = wilson(counts.sum(axis=0), np.full(4, counts.sum()))
         plain.append((low <= MIX) & (high >= MIX))
@@ -79,3 +79,20 @@ def test_variation_between_fields_is_measured_beyond_chance():
     np.testing.assert_allclose(real.between, np.sqrt(MIX * (1 - MIX) / (ALIKE + 1)), rtol=0.2)
     p = [field_variation(rng.multinomial(20, MIX, 25)).p for _ in range(300)]
     assert 0.02 <= np.mean(np.array(p) < 0.05) <= 0.09
+
+
+@pytest.mark.parametrize("interval", [Interval.GOODMAN, Interval.SISON_GLAZ])
+def test_intervals_of_all_classes_at_once_hold_over_fields_too(interval):
+    rng, together, alone = np.random.default_rng(7), [], []
+    for _ in range(300):
+        counts = smear(rng)
+        for kind, held in ((interval, together), (Interval.WILSON, alone)):
+            low, high = clustered_intervals(counts, kind)
+            held.append(((low <= MIX) & (high >= MIX)).all())
+    assert np.mean(together) >= 0.93 > np.mean(alone)
+
+
+def test_exact_intervals_over_fields_are_wider_than_wilsons():
+    counts = smear(np.random.default_rng(8))
+    exact, score = (clustered_intervals(counts, kind) for kind in (Interval.CLOPPER_PEARSON, Interval.WILSON))
+    assert (exact[1] - exact[0] > score[1] - score[0]).all()

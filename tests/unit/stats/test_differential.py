@@ -228,4 +228,29 @@ def test_the_document_for_programs_has_the_agreed_keys():
     assert {"value", "low", "high"} <= set(document["indices"]["m_e"])
     assert document["corrected"] == {"M6": {"fraction": 0.4, "low": 0.2, "high": 0.6}}
     assert of(["M6"]).to_json()["corrected"] is None
-    assert of(["M6"]).mark.to_next == 299
+
+
+def test_an_index_that_cannot_be_known_is_a_sentence_not_a_nan():
+    nothing, one_sided, known = (of(labels).indices["m_e"] for labels in ([], ["M6"] * 30, ["M6", "ER4"]))
+    assert nothing.words == "M:E –: no cell that belongs to it was counted"
+    assert one_sided.words.startswith("M:E ∞ (")
+    assert "–∞): 30 cells to none" in one_sided.words
+    assert known.words.startswith("M:E 1.00 (")
+    assert of(["M6"] * 95 + ["U4"] * 5).indices["mitotic_index"].words.startswith("Mitotic index 5.0 % (")
+    for index in of([]).indices.values():
+        assert "nan" not in index.words
+
+
+def test_the_plan_tells_the_marks_and_the_cells_that_the_least_certain_class_needs():
+    none, few, many = of([]).plan, of(["M6"] * 150 + ["L2"] * 150).plan, of(["M6"] * 9000 + ["L2"] * 100).plan
+    assert none == ("No mark of ICSH is reached; 300 more cells to 300.",)
+    assert few[0] == "ICSH's mark of 300 cells is reached; 200 more cells to 500."
+    needed = of(["M6"] * 150 + ["L2"] * 150).more_cells("M6", 0.02)
+    assert f"± 5.6 points or better; {needed} more cells" in few[1]
+    assert many == ("ICSH's mark of 500 cells is reached.", "Every class is known to ± 0.2 points or better.")
+
+
+def test_the_cells_still_needed_know_how_few_fields_were_seen():
+    labels = ["M6"] * 150 + ["L2"] * 150
+    few = of(labels, facts=CellFacts(fields=np.arange(300) % 3))
+    assert few.more_cells("M6", 0.05) > of(labels).more_cells("M6", 0.05)

@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 
 from napari_deepheme.errors import OptionError
 from napari_deepheme.stats.intervals import wilson
-from napari_deepheme.stats.planning import StopRule, cells_for, decide, half_width, mark, more_cells
+from napari_deepheme.stats.planning import (
+    StopRule,
+    cells_for,
+    decide,
+    effect_of,
+    half_width,
+    mark,
+    more_cells,
+)
 
 
 @settings(deadline=None)
@@ -36,6 +44,14 @@ def test_more_cells_until_five_points_and_none_once_there():
     assert more_cells(100, 1000, 0.05) == 0
     assert more_cells(10, 100, 0.05, design_effect=2.0) == 2 * cells_for(0.1, 0.05) - 100
     assert more_cells(0, 0, 0.05) == cells_for(0.5, 0.05)
+
+
+@settings(deadline=None)
+@given(st.floats(0, 1), st.integers(20, 2000), st.floats(1, 9))
+def test_an_interval_tells_how_many_cells_count_for_one(fraction, n, effect):
+    width = half_width(fraction, n / effect)
+    assert effect_of(fraction, width, n) == pytest.approx(effect, rel=1e-6)
+    assert effect_of(fraction, half_width(fraction, 2 * n), n) == 1
 
 
 @pytest.mark.parametrize("width", [0.0, -0.1, 0.5, 1.0])

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_deepheme.errors import BundleError
-from napari_deepheme.stats.adjustment import confusion_of, expectation_maximisation, invert
+from napari_deepheme.stats.adjustment import bias_factors, confusion_of, expectation_maximisation, invert
 from napari_deepheme.stats.calibration_set import CalibrationSet
 from napari_deepheme.stats.intervals import wilson
 from napari_deepheme.stats.quantify import Method, QuantifyOptions, quantify
@@ -45,6 +45,24 @@ def referee():
         warnings.simplefilter("ignore")  # what it imports is not ours to mend
         from quapy.method.aggregative import ACC, EMQ  # noqa: PLC0415
     return ACC, EMQ
+
+
+@pytest.mark.parametrize("sharpness", [1.0, 8.0])
+def test_factors_are_those_that_plain_scaling_comes_to(sharpness):
+    """Rows to one and columns to the shares, by turns (Sinkhorn), a long time; probabilities far off, too."""
+    rng = np.random.default_rng(3)
+    p = np.exp(sharpness * rng.normal(size=(300, 5)))
+    p = np.maximum(p / p.sum(axis=1, keepdims=True), 1e-12)
+    prior = rng.dirichlet(np.full(5, 3.0), 4)
+    weights = rng.multinomial(300, np.full(300, 1 / 300), 4).astype(float)
+    factors = bias_factors(p, prior, weights)
+    plain = np.ones((4, 5))
+    for _ in range(5000):
+        plain *= prior * 300 / (plain * ((weights / (plain @ p.T)) @ p))
+    assert factors == pytest.approx(plain / plain.mean(axis=1, keepdims=True), rel=2e-3)
+    for each, share, w in zip(factors, prior, weights, strict=True):
+        q = p * each
+        assert w @ (q / q.sum(axis=1, keepdims=True)) / 300 == pytest.approx(share, rel=2e-5)
 
 
 def test_expectation_maximisation_is_quapys(referee):

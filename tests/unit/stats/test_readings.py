@@ -102,3 +102,21 @@ def test_the_command_prints_a_table_or_one_document(manual):
     done = CliRunner().invoke(app, ["agree", str(manual)], terminal_width=200)
     assert "Passing-Bablok" in done.output
     assert "Research use only" in done.output
+
+
+def test_the_fields_of_a_reading_are_compared(tmp_path):
+    """Each field holds one kind of cell: far more than chance, by Kish's design effect and by the test."""
+    apart = tmp_path / "apart.csv"
+    rows = [f"{i},{i},{i},{'M6' if i % 200 < 100 else 'L2'},field {i // 100}" for i in range(400)]
+    apart.write_text("\n".join(["cell_id,x_px,y_px,label,region", *rows]) + "\n")
+    alike = cells_csv(tmp_path / "alike.csv", ["M6", "L2"] * 50)
+    result = agreement([*read_readings(apart), *read_readings(alike)])
+    (spread,) = result.fields  # the other names no fields
+    assert (spread.name, spread.fields) == ("apart", 4)
+    assert spread.design_effect > 50
+    assert spread.p < 1e-6
+    assert spread.between["M6"] == pytest.approx(0.5, rel=0.2)
+    assert json.loads(json.dumps(result.to_json()))["fields"][0]["between"]["L2"] > 0
+    said = CliRunner().invoke(app, ["agree", str(apart), str(alike)], env={"COLUMNS": "200"}).output
+    assert "apart: 4 fields, design effect" in said
+    assert "alike: " not in said

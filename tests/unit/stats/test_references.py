@@ -22,7 +22,7 @@ def test_every_set_is_cited_and_names_classes_there_are(name):
 def test_a_count_stands_beside_what_is_usual():
     labels = ["ER4"] * 25 + ["M6"] * 65 + ["MO2"] * 10
     count = Differential.of(labels, np.zeros(100), DEEPHEME_23)
-    found = {each.name: each for each in beside(count, reference_set("davis"), DEEPHEME_23)}
+    found = {each.name: each for each in beside(count, reference_set("davis"))}
     assert found["erythroid"].value == 25.0
     assert found["erythroid"].usual == (18, 32)
     assert found["M:E"].value == 3.0
@@ -31,7 +31,7 @@ def test_a_count_stands_beside_what_is_usual():
 
 def test_what_a_model_has_no_class_for_has_no_line():
     count = Differential.of(["M6"], np.zeros(1), PBC_11)
-    assert "plasma cells" not in {each.name for each in beside(count, reference_set("davis"), PBC_11)}
+    assert "plasma cells" not in {each.name for each in beside(count, reference_set("davis"))}
 
 
 def test_an_unknown_set_names_those_there_are(tmp_path):
@@ -41,3 +41,15 @@ def test_an_unknown_set_names_those_there_are(tmp_path):
     path.write_text('name = "a"\ntitle = "A"\n')
     with pytest.raises(OptionError, match="source"):
         reference_set(str(path))
+
+
+def test_a_ratio_that_nothing_was_counted_for_stands_beside_nothing():
+    one_sided = {each.name: each for each in beside(of(["M6"] * 9), reference_set("davis"))}
+    assert one_sided["M:E"].figure == "∞"
+    assert one_sided["M:E"].bounds.endswith("–∞")
+    assert one_sided["M:E"].to_json()["value"] is None
+    assert "M:E" not in {each.name for each in beside(of(["L2"] * 9), reference_set("davis"))}
+
+
+def of(labels):
+    return Differential.of(labels, np.zeros(len(labels)), DEEPHEME_23)

@@ -26,6 +26,9 @@ def test_counts_shares_and_what_is_reviewed():
     assert rows["Granulocytic"] == ("7", "70.0", rows["Granulocytic"][2], "3/4")
     assert rows["Not counted"] == ("4", "", "", "0/4")
     assert rows["Artefact"] == ("4", "", "", "0/4")
+    plans = {row.name: row.plan for row in summary_rows(differential)}
+    assert plans["Lymphocyte"] == f"± 2 points: {differential.more_cells('L2', 0.02)} more cells"
+    assert plans["Artefact"] == ""
 
 
 @pytest.mark.parametrize("taxonomy", [PBC_11, DEEPHEME_23])
@@ -38,9 +41,12 @@ def test_every_class_has_one_line_and_the_left_out_come_last(taxonomy):
 
 
 def test_indices_and_what_the_model_cannot_know():
-    *indices, unknown = index_lines(Differential.of([*LABELS, "EBO", "EBO"], np.zeros(16), PBC_11))
+    lines = index_lines(Differential.of([*LABELS, "EBO", "EBO"], np.zeros(16), PBC_11))
+    *indices, unknown, marks, precision = lines
     assert any(line.startswith("M:E") and "3.50" in line for line in indices)
     assert "blast" in unknown
+    assert "288 more cells to 300" in marks
+    assert "more cells and" in precision
 
 
 def test_what_a_model_cannot_see_is_said():
