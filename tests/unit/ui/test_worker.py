@@ -138,7 +138,8 @@ app.exec()
 
 
 def test_a_run_begins_when_the_former_one_lets_go_though_nothing_else_holds_that_one(qtbot):
-    state, begun, free = state_of(ViewerModel()), Event(), Event()
+    viewer, begun, free = ViewerModel(), Event(), Event()
+    state = state_of(viewer)
     Runner(state, Held(begun=begun, free=free)).start()
     qtbot.waitUntil(begun.is_set, timeout=10_000)
     state.run.cancel()
