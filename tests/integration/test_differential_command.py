@@ -82,6 +82,10 @@ def test_own_reference_ranges_and_intervals_for_all_classes_at_once(
     )
     assert "no reference set" in refused(monkeypatch, capsys, "differential", file, "--reference", "nowhere")
     assert run(monkeypatch, "export", file, "--to", tmp_path / "r.html", "--reference", own) == 0
+    cells = tmp_path / "cells.csv"
+    wrong = ("export", file, "--to", cells, "--to", tmp_path / "r.html", "--reference", "nowhere")
+    assert "no reference set" in refused(monkeypatch, capsys, *wrong)
+    assert not cells.exists()
     assert "our laboratory" in (tmp_path / "r.html").read_text(encoding="utf-8")
 
 

@@ -172,12 +172,16 @@ def export(
 ) -> None:
     """Write the cells of an analysis, with what people corrected, or its report."""
     from napari_deepheme.export.formats import export_cells, format_of  # noqa: PLC0415
+    from napari_deepheme.stats.references import reference_set  # noqa: PLC0415
     from napari_deepheme.store import open_analysis  # noqa: PLC0415
     from napari_deepheme.taxonomy.own_colours import own_colours  # noqa: PLC0415
 
+    # what is wrong is said before anything is written
     for path in to:
         if path.suffix.lower() not in _REPORTS:
-            format_of(path, also=_REPORTS)  # a wrong name is said before anything is written
+            format_of(path, also=_REPORTS)
+    for each in reference or ():
+        reference_set(each)
     with open_analysis(analysis) as file:
         opened = file.analysis()
     options, palette, facts = _chosen(opened, detection_threshold, match_prior), own_colours(), opened.facts
