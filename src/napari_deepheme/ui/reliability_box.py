@@ -140,7 +140,7 @@ class ReliabilityBox(QWidget):
     def _show_audit(self) -> None:
         drawn, waiting = len(self._state.audit), len(self._state.audit_waiting)
         if waiting:
-            self.audit_button.setText(f"Audit: {drawn - waiting} of {drawn} named, go on in Re&view")
+            self.audit_button.setText(f"&Audit: {drawn - waiting} of {drawn} named, go on in Review")
         elif drawn:
             self.audit_button.setText(f"Audit of {drawn} cells done; draw &another")
         else:

@@ -42,10 +42,10 @@ class LearnBox(QWidget):
         self.state = state
         self._runner: Runner | None = None
         self._failed = ""
-        self.learn_button = button("&Learn from corrections", _LEARN_TIP, self.learn)
+        self.learn_button = button("Learn from &corrections", _LEARN_TIP, self.learn)
         self.labels_button = LabelsButton(state, self._try)
         self.use_button = button("&Use it", _USE_TIP, lambda: self._try(state.use_proposal))
-        self.leave_button = button("Lea&ve it", _LEAVE_TIP, state.leave_proposal)
+        self.leave_button = button("Leave i&t", _LEAVE_TIP, state.leave_proposal)
         self.cancel_button = button("Ca&ncel", "Stop learning; nothing changes.", self._cancel)
         self.model_button = QPushButton()
         self.model_button.clicked.connect(self._other_model)
