@@ -1,4 +1,4 @@
-"""A model that learns from the corrections of one analysis, and what it would change there.
+"""A model that learns from the corrections of an analysis and of others beside it, and what it would change.
 
 The parent is always the model that ran: what was learned before is learned anew with all labels of today.
 """
@@ -6,7 +6,7 @@ The parent is always the model that ran: what was learned before is learned anew
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from napari_deepheme.adapt.adapting import Adapted, AdaptOptions, adapt
 from napari_deepheme.adapt.classes import FEWEST
-from napari_deepheme.adapt.labelled import Grouping, LabelledCells
+from napari_deepheme.adapt.labelled import Grouping, LabelledCells, LabelSource
 from napari_deepheme.adapt.look import Look
 from napari_deepheme.adapt.sources import on_slide
 from napari_deepheme.analysis.audit import named_at_random
@@ -51,11 +51,14 @@ class Lesson:
         Its outputs for all cells; None where cross-validation showed no gain.
     left_out : mapping of str to int
         Labels of classes that have too few.
+    slides : int
+        That the labels come from.
     """
 
     adapted: Adapted
     learned: Learned | None
     left_out: Mapping[str, int]
+    slides: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,14 @@ def enough(counts: Mapping[str, int], known: Taxonomy) -> bool:
     return len(classes) > 1 or any(code not in known.codes for code in classes)
 
 
-def learn(analysis: Analysis, slide: Slide, parent: Bundle, run: RunOptions, out: Path) -> Job[Lesson]:
+def learn(
+    analysis: Analysis,
+    slide: Slide,
+    parent: Bundle,
+    run: RunOptions,
+    out: Path,
+    others: Sequence[LabelSource] = (),
+) -> Job[Lesson]:
     """Learn from the cells that people settled, and ask the new model about all cells.
 
     Parameters
@@ -102,35 +112,49 @@ def learn(analysis: Analysis, slide: Slide, parent: Bundle, run: RunOptions, out
     run : RunOptions
     out : Path
         Folder of the new bundle; its name is the model's.
+    others : sequence of LabelSource
+        Other analyses to learn from as well; cross-validation is over slides then.
 
     Raises
     ------
     OptionError, TaxonomyError, BundleError
         Labels that cannot teach, or a parent that cannot be adapted.
+    SlideError
+        The slide of another analysis cannot be read.
     """
     yield Progress("Reading labelled cells")
-    cells, left_out = labelled(analysis, slide, parent)
+    parts = [labelled(analysis, slide, parent, by_field=not others)]
+    for other in others:
+        parts.append((yield from other.read(parent.spec)))
+    cells, left_out = _enough_of_each(LabelledCells.join(parts))
     adapted = yield from adapt(parent, cells, AdaptOptions(out=out, device=run.device))
     gains = adapted.improved or adapted.look != Look(parent.spec.matches_stain)
     learned = (yield from _asked(analysis, slide, adapted, run, len(cells))) if gains else None
-    return Lesson(adapted, learned, left_out)
+    return Lesson(adapted, learned, left_out, len(set(cells.smears)))
 
 
-def labelled(analysis: Analysis, slide: Slide, parent: Bundle) -> tuple[LabelledCells, dict[str, int]]:
-    """The cells that people settled, of classes with enough labels; and the labels left out, by class.
+def labelled(analysis: Analysis, slide: Slide, parent: Bundle, *, by_field: bool) -> LabelledCells:
+    """The cells that people settled.
 
-    They are kept together by field where they lie in enough fields; else all are of one slide.
+    They are kept together by field where that is wanted and they lie in enough fields; else all are of one
+    slide.
     """
     table = cells_table(analysis)
+    rows = table[(table["label_source"] == PERSON) & (table["label"] != "")]
     counts = labelled_counts(table)
-    few = {code: n for code, n in counts.items() if n < FEWEST}
-    wanted = (table["label_source"] == PERSON) & table["label"].isin([*counts]) & ~table["label"].isin([*few])
-    rows = table[wanted]
     cells = on_slide(rows, slide, parent.spec, slide.info.path, named_at_random(analysis))
     fields = tuple(rows["region"])
-    if len(set(fields)) < _FEWEST_FIELDS:
-        return cells, few
-    return replace(cells, groups=fields, grouping=Grouping.FIELD), few
+    teaching = {field for field, label in zip(fields, rows["label"], strict=True) if counts[label] >= FEWEST}
+    if not by_field or len(teaching) < _FEWEST_FIELDS:
+        return cells
+    return replace(cells, groups=fields, grouping=Grouping.FIELD)
+
+
+def _enough_of_each(cells: LabelledCells) -> tuple[LabelledCells, dict[str, int]]:
+    """The cells of classes with enough labels; and the labels left out, by class."""
+    counts = Counter(cells.labels)
+    few = {code: n for code, n in counts.items() if n < FEWEST}
+    return cells.take(np.flatnonzero([label not in few for label in cells.labels])), few
 
 
 def changes(before: Analysis, learned: Learned, own: BundleSpec, options: AssessmentOptions) -> Changes:

@@ -130,10 +130,20 @@ class CorrectedCells:
 
 @dataclass(frozen=True, slots=True)
 class CorrectedAnalysis:
-    """The cells of an analysis file that a person labelled, and its slide where the file says it lies."""
+    """The cells of an analysis file that a person labelled, and its slide.
+
+    Attributes
+    ----------
+    file : Path
+    mpp : float, optional
+        µm per pixel of the slide, instead of what the file says.
+    slide : SlidePath, optional
+        Where the slide lies, if not where the file says.
+    """
 
     file: Path
     mpp: float | None = None
+    slide: SlidePath | None = None
 
     def read(self, spec: BundleSpec) -> Job[LabelledCells]:
         """Read a crop around each; :class:`OptionError` if a person labelled none."""
@@ -146,9 +156,10 @@ class CorrectedAnalysis:
                 f"{self.file}: a person labelled none of its cells; correct some in napari first."
             )
         info = analysis.facts.slide
-        yield Progress("Reading labelled cells", 0, len(rows), info.path.name)
+        path = self.slide or info.path
+        yield Progress("Reading labelled cells", 0, len(rows), path.name)
         own = info.mpp[0] if info.mpp else None
-        with open_slide(info.path, mpp=self.mpp or own) as slide:
+        with open_slide(path, mpp=self.mpp or own) as slide:
             return on_slide(rows, slide, spec, self.file, named_at_random(analysis))
 
 

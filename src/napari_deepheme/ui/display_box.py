@@ -35,7 +35,7 @@ class DisplayBox(QWidget):
         self.by_combo.addItems([str(each) for each in ColourBy])
         self.by_combo.setAccessibleName("Colour by")
         self.shapes_check = tip(QCheckBox("&Shapes by lineage"), _SHAPES_TIP)
-        self.legend_check = tip(QCheckBox("&Legend"), _LEGEND_TIP)
+        self.legend_check = tip(QCheckBox("Le&gend"), _LEGEND_TIP)
         caption = QLabel("C&olour by")
         caption.setBuddy(self.by_combo)
         layout, above, below = QVBoxLayout(self), QHBoxLayout(), QHBoxLayout()

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 
 class LearnTask:
-    """Learns from the corrections of the analysis in hand, and puts to a person what that would change.
+    """Learns from the corrections of an analysis, and puts to a person what that would change.
+
+    The labels of the other analyses that a person chose for it are learned from as well.
 
     Parameters
     ----------
@@ -35,6 +37,7 @@ class LearnTask:
 
     def __init__(self, state: ViewerState, session: Session, run: RunOptions | None = None) -> None:
         self._state, self._session, self._run = state, session, run or RunOptions()
+        self._others = [each.source for each in state.other_labels.chosen(state.sessions, session)]
 
     def job(self) -> Job[Proposal]:
         """The learning, into a folder for the time being."""
@@ -51,7 +54,8 @@ class LearnTask:
         try:
             mpp = own.facts.slide.mpp
             with open_slide(session.slide, mpp=mpp[0] if mpp is not None else None) as slide:
-                lesson = yield from learn(own, slide, parent, self._run, folder / free_name(file.path))
+                out = folder / free_name(file.path)
+                lesson = yield from learn(own, slide, parent, self._run, out, self._others)
             shown, would = session.analysis, None
             if lesson.learned is not None and shown is not None:
                 would = changes(shown, lesson.learned, own.facts.bundle, session.options)

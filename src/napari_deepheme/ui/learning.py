@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,12 +13,13 @@ from psygnal import Signal
 
 from napari_deepheme.adapt.classes import FEWEST
 from napari_deepheme.adapt.figures import Figure
-from napari_deepheme.adapt.learning import Changes, Lesson, enough, labelled_counts, thresholds_for
+from napari_deepheme.adapt.learning import Changes, Lesson, enough, thresholds_for
 from napari_deepheme.analysis.learned import Learned
 from napari_deepheme.errors import OutputError
 from napari_deepheme.stats.assessment import AssessmentOptions
 from napari_deepheme.store import SUFFIX
 from napari_deepheme.ui.networks import Networks
+from napari_deepheme.ui.other_labels import LabelledFile, OtherLabels, counts_of
 from napari_deepheme.ui.session import Session
 
 _NO_FILE = "Learning needs an analysis with a file that can be written, not a table or one in memory."
@@ -80,12 +81,24 @@ class Learning:
     def __init__(self) -> None:
         super().__init__()
         self.networks = Networks()
+        self.other_labels = OtherLabels()
         self._proposals: dict[int, Proposal] = {}
 
     @property
     def session(self) -> Session | None:
         """The analysis in hand."""
         raise NotImplementedError
+
+    @property
+    def sessions(self) -> Sequence[Session]:
+        """All analyses that are open."""
+        raise NotImplementedError
+
+    @property
+    def others_to_learn_from(self) -> list[LabelledFile]:
+        """Analyses that a person chose beside the one in hand, to learn from their labels as well."""
+        session = self.session
+        return self.other_labels.chosen(self.sessions, session) if session is not None else []
 
     @property
     def proposal(self) -> Proposal | None:
@@ -149,25 +162,26 @@ def free_name(file: Path) -> str:
     return name
 
 
-def why_not(session: Session | None, *, running: bool) -> str:
-    """Why one cannot learn from the corrections of an analysis now; empty if one can."""
+def why_not(session: Session | None, others: Sequence[LabelledFile] = (), *, running: bool) -> str:
+    """Why one cannot learn from the corrections of an analysis, and of others, now; empty if one can."""
     if session is None:
         return "There are no classified cells yet."
     analysis = session.analysis
     if session.file is None or analysis is None:
         return _NO_FILE
-    counts = labelled_counts(session.table)
+    counts = counts_of(session, others)
     if not enough(counts, analysis.facts.bundle.taxonomy):
         return f"{FEWEST} labels in each of two classes, or of a new one, teach: {_so_far(counts)}."
     return "A run is under way; wait for it, or cancel it." if running else ""
 
 
-def ready_line(session: Session) -> str:
+def ready_line(session: Session, others: Sequence[LabelledFile] = ()) -> str:
     """What there is to learn from, in a line."""
-    counts = labelled_counts(session.table)
+    counts = counts_of(session, others)
     used = {code: n for code, n in counts.items() if n >= FEWEST}
     left = {code: n for code, n in counts.items() if n < FEWEST}
-    line = f"{sum(used.values())} labels of {len(used)} classes to learn from"
+    where = f" in {1 + len(others)} analyses" if others else ""
+    line = f"{sum(used.values())} labels of {len(used)} classes{where} to learn from"
     return f"{line} (too few: {_so_far(left)})" if left else line
 
 
@@ -200,7 +214,10 @@ def proposal_lines(proposal: Proposal) -> list[str]:
         before, after = adapted.before[name], adapted.after[name]
         shown = [_per_cent(each) for each in (before, after)]
         figures.append(f"{title} {shown[0]} → {shown[1]}")
-    lines = [f"{n} labels, each judged by what was learned from the others: {', '.join(figures)}."]
+    labels, others = f"{n} labels", "the others"
+    if lesson.slides > 1:
+        labels, others = f"{labels} on {lesson.slides} slides", "other slides"
+    lines = [f"{labels}, each judged by what was learned from {others}: {', '.join(figures)}."]
     if changes is None:
         parent = adapted.bundle.spec.parent
         name = f"{parent.name} {parent.version}" if parent is not None else "the model"

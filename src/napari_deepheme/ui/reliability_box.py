@@ -151,7 +151,7 @@ class ReliabilityBox(QWidget):
         self.watched.setText(self._seen_so_far() if drawn else "")
         self.watched.setVisible(bool(self.watched.text()))
         if waiting:
-            self.audit_button.setText(f"Audit: {drawn - waiting} of {drawn} named, go on in Re&view")
+            self.audit_button.setText(f"&Audit: {drawn - waiting} of {drawn} named, go on in Review")
         elif drawn:
             self.audit_button.setText(f"Audit of {drawn} cells done; draw &another")
         else:

@@ -21,6 +21,7 @@ from napari_deepheme.slide import Slide, open_slide
 from napari_deepheme.slide.location import SlidePath
 from napari_deepheme.store import AnalysisFile, analysis_folder, continued, signature_of
 from napari_deepheme.ui.drawn import image_shape
+from napari_deepheme.ui.layers import moved_to
 from napari_deepheme.ui.networks import Networks
 from napari_deepheme.ui.slides import given_mpp, slide_path
 
@@ -147,7 +148,8 @@ def _place(slide: Slide, bundle: Bundle, options: AnalysisOptions, files: Sequen
         file, remark = continued(path, analysis_folder(path), signature)
     except (AnalysisFileError, OSError) as err:
         return Opened("Loading the model", remark=f"⚠ Kept in memory only, export it before closing: {err}")
-    begun = file.analysis() if file.facts() is not None else None
+    # the file may be of the same slide in another place
+    begun = moved_to(file.analysis(), path) if file.facts() is not None else None
     return Opened("Loading the model", file=file, analysis=begun, remark=remark)
 
 

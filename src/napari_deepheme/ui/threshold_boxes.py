@@ -115,7 +115,7 @@ class ThresholdBoxes(QWidget):
         form.addRow("&Detection from", self.detection)
         form.addRow(self.line)
         form.addRow(self.histogram)
-        form.addRow("&Review above", self.review)
+        form.addRow("Review a&bove", self.review)
         self.detection.moved.connect(self._detect_from)
         self.review.moved.connect(self._review_above)
         self.histogram.moved.connect(self.review.spin.setValue)

@@ -10,11 +10,12 @@ import pandas as pd
 import pytest
 from napari.components import ViewerModel
 
+from napari_deepheme import synth
 from napari_deepheme.analysis.engine import Engine
 from napari_deepheme.analysis.options import AnalysisOptions, RunOptions
 from napari_deepheme.analysis.run import analyse_with
 from napari_deepheme.classify.bundle import load_bundle
-from napari_deepheme.errors import BundleError, OutputError
+from napari_deepheme.errors import BundleError, OptionError, OutputError
 from napari_deepheme.export.table import cells_table
 from napari_deepheme.jobs import drain
 from napari_deepheme.models.device import Device
@@ -24,6 +25,7 @@ from napari_deepheme.store.opening import create_analysis
 from napari_deepheme.ui.added_cells import asked
 from napari_deepheme.ui.learn_task import LearnTask
 from napari_deepheme.ui.learning import Proposal, proposal_lines, ready_line, why_not
+from napari_deepheme.ui.other_labels import LabelledFile
 from napari_deepheme.ui.session import Session
 from napari_deepheme.ui.state import state_of
 
@@ -46,17 +48,22 @@ def label_some(state, truth_path):
         state.relabel(table["cell_id"].to_numpy()[names == code][:most], given)
 
 
+def analysed(path, slide_path, bundle):
+    """The file of an analysis by the toy model."""
+    options = AnalysisOptions(target_cells=0, detector="stain")
+    with (
+        open_slide(slide_path) as slide,
+        create_analysis(path, signature_of(slide, bundle, options)) as file,
+    ):
+        drain(analyse_with(Engine(bundle, RUN), slide, options, file))
+        file.found_at(str(bundle.root))
+    return path
+
+
 @pytest.fixture(scope="module")
 def taught(tmp_path_factory, smear_path, toy_bundle):
     """The file of a corrected analysis by the toy model, and what was learned from it."""
-    path = tmp_path_factory.mktemp("taught") / "smear.deepheme.db"
-    options = AnalysisOptions(target_cells=0, detector="stain")
-    with (
-        open_slide(smear_path) as slide,
-        create_analysis(path, signature_of(slide, toy_bundle, options)) as file,
-    ):
-        drain(analyse_with(Engine(toy_bundle, RUN), slide, options, file))
-        file.found_at(str(toy_bundle.root))
+    path = analysed(tmp_path_factory.mktemp("taught") / "smear.deepheme.db", smear_path, toy_bundle)
     state = opened(path)
     label_some(state, smear_path.with_suffix(".truth.csv"))
     proposal = drain(LearnTask(state, state.session, RUN).job())
@@ -199,6 +206,79 @@ def test_a_model_that_is_nowhere_is_asked_for(state, toy_bundle):
     other = toy_bundle.spec.model_copy(update={"name": "gone"})
     with pytest.raises(BundleError, match="choose its folder"):
         state.networks.bundle_of(other, "/nowhere", "")
+
+
+@pytest.fixture(scope="module")
+def second(tmp_path_factory, toy_bundle):
+    """The file of an analysis of another slide, and that slide."""
+    folder = tmp_path_factory.mktemp("second")
+    slide = folder / "second.svs"
+    drain(synth.write_smear(slide, synth.SmearSpec(shape=(1024, 1024), n_cells=30, seed=8)))
+    return analysed(folder / "second.deepheme.db", slide, toy_bundle), slide
+
+
+@pytest.fixture
+def other(second, tmp_path):
+    return shutil.copy(second[0], tmp_path / "second.deepheme.db")
+
+
+def test_labels_of_another_open_analysis_teach_once_they_are_chosen(state, second, other):
+    with open_analysis(other, write=True) as file:
+        here = state.session
+        both = Session.of_analysis(file.analysis(), "second cells", file)
+        state.open(both)
+        assert state.other_labels.offered(state.sessions, here) == []  # it has no labels yet
+        label_some(state, second[1].with_suffix(".truth.csv"))
+        mine = dict(state.table["label"][state.table["label_source"] == "person"].value_counts())
+        state.open(here)
+        (offered,) = state.other_labels.offered(state.sessions, here)
+        assert dict(offered.counts) == mine
+        assert offered.line == f"second.deepheme.db · {sum(mine.values())} labels"
+        assert state.others_to_learn_from == []
+        state.other_labels.choose(offered.path, on=True)
+        assert state.others_to_learn_from == [offered]
+        assert "in 2 analyses to learn from" in ready_line(here, [offered])
+
+        lesson = drain(LearnTask(state, here, RUN).job()).lesson
+        counts = {code: n for code, n in lesson.adapted.counts.items() if n}
+        own = {"M6": 5, "L2": 5, "M1": 4, "EBO": 1}
+        total = {code: own.get(code, 0) + mine.get(code, 0) for code in {*own, *mine}}
+        assert counts == {code: n for code, n in total.items() if n >= 3}
+        assert lesson.slides == 2
+        assert lesson.adapted.bundle.spec.training.split == "cross-validation by slide (2)"
+        state.forget(both)
+        assert state.others_to_learn_from == []
+
+
+def test_a_file_from_elsewhere_is_added_with_its_labels_or_refused_in_a_sentence(
+    state, second, other, tmp_path
+):
+    with pytest.raises(OptionError, match="labelled none of its cells"):
+        state.other_labels.add(other)
+    with open_analysis(other, write=True) as file:
+        session = Session.of_analysis(file.analysis(), "second cells", file)
+        session.accept([1, 2])
+    state.other_labels.add(other)
+    (added,) = state.others_to_learn_from
+    assert sum(added.counts.values()) == 2
+    assert added.slide == second[1]
+    state.other_labels.add(state.file.path)  # the one in hand is not offered twice
+    assert state.others_to_learn_from == [added]
+    second[1].rename(tmp_path / "moved.svs")
+    try:
+        with pytest.raises(OptionError, match="is not where it was; open the analysis in the window"):
+            state.other_labels.add(other)
+    finally:
+        (tmp_path / "moved.svs").rename(second[1])
+
+
+def test_too_few_labels_in_each_of_two_analyses_are_enough_together(state, other):
+    while state.undo():
+        pass
+    state.relabel([1, 2], "M1")
+    assert why_not(state.session, running=False)
+    more = LabelledFile(other, state.session.slide, {"M1": 1})
+    assert why_not(state.session, [more], running=False) == ""
 
 
 def test_a_signed_review_is_withdrawn_by_a_correction(state):

@@ -90,6 +90,17 @@ def test_the_layer_ends_as_the_analysis_and_is_kept_beside_the_slide(
     assert [each for each in own_viewer.layers if is_cells(each)] == [layer]
 
 
+def test_an_analysis_gone_on_with_knows_where_the_slide_lies_now(own_viewer, own_smear, toy_bundle_folder):
+    classify(own_viewer, request(own_smear, toy_bundle_folder))
+    state_of(own_viewer).close()
+    moved = own_smear.rename(own_smear.with_name("moved.svs"))
+    (file,) = own_smear.parent.glob("*.deepheme.db")
+    file.rename(file.with_name("moved.deepheme.db"))
+    own_viewer.layers["smear"].metadata["deepheme_slide"] = str(moved)
+    classify(own_viewer, request(moved, toy_bundle_folder))
+    assert state_of(own_viewer).session.slide == moved
+
+
 def test_a_place_that_cannot_be_written_is_said(own_viewer, own_smear, toy_bundle_folder, monkeypatch):
     def refuse(*_, **__):
         raise AnalysisFileError("its disk is full.")

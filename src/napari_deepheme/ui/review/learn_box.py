@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 from napari_deepheme.errors import DeepHemeError
 from napari_deepheme.ui.learn_task import LearnTask
 from napari_deepheme.ui.learning import proposal_lines, ready_line, why_not
+from napari_deepheme.ui.review.labels_button import LabelsButton
 from napari_deepheme.ui.review.sign_box import signing
 from napari_deepheme.ui.runner import Runner
 from napari_deepheme.ui.session import Session
@@ -41,9 +42,10 @@ class LearnBox(QWidget):
         self.state = state
         self._runner: Runner | None = None
         self._failed = ""
-        self.learn_button = button("&Learn from corrections", _LEARN_TIP, self.learn)
+        self.learn_button = button("Learn from &corrections", _LEARN_TIP, self.learn)
+        self.labels_button = LabelsButton(state, self._try)
         self.use_button = button("&Use it", _USE_TIP, lambda: self._try(state.use_proposal))
-        self.leave_button = button("Lea&ve it", _LEAVE_TIP, state.leave_proposal)
+        self.leave_button = button("Leave i&t", _LEAVE_TIP, state.leave_proposal)
         self.cancel_button = button("Ca&ncel", "Stop learning; nothing changes.", self._cancel)
         self.model_button = QPushButton()
         self.model_button.clicked.connect(self._other_model)
@@ -61,7 +63,8 @@ class LearnBox(QWidget):
     def learn(self) -> None:
         """Learn from the corrections of the analysis in hand."""
         session = self.state.session
-        if session is None or why_not(session, running=self.state.run is not None):
+        others, running = self.state.others_to_learn_from, self.state.run is not None
+        if session is None or why_not(session, others, running=running):
             return
         self._failed = ""
         self._runner = Runner(self.state, LearnTask(self.state, session))
@@ -73,15 +76,19 @@ class LearnBox(QWidget):
         state, session = self.state, self.state.session
         learning = self._learning
         proposal = None if learning else state.proposal
-        why = why_not(session, running=state.run is not None)
+        others = state.others_to_learn_from
+        why = why_not(session, others, running=state.run is not None)
         self.learn_button.setEnabled(not why)
         tip(self.learn_button, f"{why} {_LEARN_TIP}" if why else _LEARN_TIP)
+        self.labels_button.setVisible(not learning)
+        self.labels_button.refresh()
         self.cancel_button.setVisible(learning)
         self.use_button.setVisible(proposal is not None and proposal.changes is not None)
         self.leave_button.setVisible(proposal is not None)
         self.model_button.setVisible(not learning and proposal is None and self._offer(session))
         self._show_sign()
-        self.line.setText("\n".join(self._lines(session, why)))
+        ready = ready_line(session, others) if session is not None and not why else why
+        self.line.setText("\n".join(self._lines(session, ready)))
 
     def release(self) -> None:
         """Let go of the state; once is enough."""
@@ -92,7 +99,7 @@ class LearnBox(QWidget):
     def _learning(self) -> bool:
         return self._runner is not None and self.state.run is self._runner
 
-    def _lines(self, session: Session | None, why: str) -> list[str]:
+    def _lines(self, session: Session | None, ready: str) -> list[str]:
         if session is None:
             return []
         if self._learning and self._runner is not None:
@@ -103,7 +110,7 @@ class LearnBox(QWidget):
         learned = session.learned
         lines = [f"Calls by {session.origin.bundle}, learned from {learned.cells} labels."] if learned else []
         lines += [session.review_status.line] if session.review_status.line else []
-        return [*lines, f"⚠ {self._failed}" if self._failed else why or ready_line(session)]
+        return [*lines, f"⚠ {self._failed}" if self._failed else ready]
 
     def _offer(self, session: Session | None) -> bool:
         """Whether there is another model to go to; the button says which."""
@@ -159,7 +166,7 @@ class LearnBox(QWidget):
 
     def _lay_out(self) -> None:
         above, below = QHBoxLayout(), QHBoxLayout()
-        for each in (self.learn_button, self.cancel_button, self.sign_button):
+        for each in (self.learn_button, self.labels_button, self.cancel_button, self.sign_button):
             above.addWidget(each)
         for each in (self.use_button, self.leave_button, self.model_button):
             below.addWidget(each)

@@ -71,7 +71,10 @@ class ReviewPanel(QScrollArea):
         buttons = QHBoxLayout()
         buttons.addWidget(self.add_button)
         buttons.addWidget(self.keys_button)
-        classes = QCollapsible("Classes present and progress")
+        classes = tip(
+            QCollapsible("Classes present and progress"),
+            "The colour of each class, and how many of its cells to review are settled.",
+        )
         classes.setDuration(0)
         classes.addWidget(self.legend)
         inner = QWidget()

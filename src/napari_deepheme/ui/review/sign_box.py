@@ -39,7 +39,7 @@ def signing(
         made.setEnabled(not why)
         tip(made, f"{why} {_TIP}" if why else _TIP)
 
-    made = button("Si&gn off…", _TIP, ask)
+    made = button("S&ign off…", _TIP, ask)
     return made, refresh
 
 
