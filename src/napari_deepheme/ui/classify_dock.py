@@ -224,7 +224,7 @@ class ClassifyDock(QWidget):
         form.addRow("Whe&re", self.where_box)
         form.addRow("C&ells", self.cells_box)
         form.addRow("S&top at", self.target_spin)
-        layout = scrolled(self, 360)
+        _, layout = scrolled(self, 360)
         layout.addLayout(form)
         layout.addWidget(self.advanced_box)
         for widget in (self.run_button, self.bar, self.progress_line, self.cancel_button, self.status):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QEvent, QTimer, Signal  # type: ignore[attr-defined]
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_deepheme.errors import DeepHemeError
@@ -101,14 +102,20 @@ class SummaryDock(QWidget):
             self.table.show_rows([], frozenset())
         else:
             self._show(session)
-        self._layout.invalidate()
-        self._layout.activate()  # Qt loses the request for it where the dock is just coming up
+        self._area.lay_out_now()  # Qt loses the request for it where the dock is just coming up
 
     def release(self) -> None:
         """Let go of the viewer; once is enough."""
         self.reliability.release()
         self.export_menu.release()
         self._release.close()
+
+    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name
+        """Come up with the numbers of now, not with those of before for a moment."""
+        super().showEvent(event)
+        if self._timer.isActive():
+            self._timer.stop()
+            self.refresh()
 
     def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802 - Qt's name
         """Let go of the viewer when napari takes the dock out of its window."""
@@ -183,7 +190,7 @@ class SummaryDock(QWidget):
         return stack
 
     def _lay_out(self) -> None:
-        self._layout = layout = scrolled(self, 425)
+        self._area, layout = scrolled(self, 425)
         above = (self.header, self.rule_menu, self.counts, self.review_button, self.notices)
         below = (self.indices, self.reliability, self.thresholds, self.display_box, self.export_menu)
         for widget in (*above, self.table, *below, label(_CAVEAT)):

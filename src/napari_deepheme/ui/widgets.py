@@ -27,22 +27,27 @@ def button(text: str, tooltip: str, on_click: Callable[[], object]) -> QPushButt
     return made
 
 
-class _Scrolled(QScrollArea):
+class Scrolled(QScrollArea):
     """Knows how high its content is also when that changed while it was hidden, which Qt does not tell."""
 
     def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name
         """Look at the content again."""
         super().showEvent(event)
+        self.lay_out_now()
+        QCoreApplication.postEvent(self, QEvent(QEvent.Type.LayoutRequest))  # once its width is settled, too
+
+    def lay_out_now(self) -> None:
+        """Give the content its height at once, where Qt would for a moment squeeze its parts into another."""
         content = self.widget()
         layout = content.layout() if content is not None else None
         if layout is not None:
             layout.invalidate()
-            QCoreApplication.postEvent(content, QEvent(QEvent.Type.LayoutRequest))
+            QCoreApplication.sendEvent(self, QEvent(QEvent.Type.LayoutRequest))
 
 
-def scrolled(dock: QWidget, width: int) -> QVBoxLayout:
+def scrolled(dock: QWidget, width: int) -> tuple[Scrolled, QVBoxLayout]:
     """Give a dock a layout that scrolls inside it, so that no screen is too small; ``width`` is the least."""
-    area, content = _Scrolled(), QWidget()
+    area, content = Scrolled(), QWidget()
     area.setWidgetResizable(True)
     area.setFrameShape(QFrame.Shape.NoFrame)
     area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -51,7 +56,7 @@ def scrolled(dock: QWidget, width: int) -> QVBoxLayout:
     outer.setContentsMargins(0, 0, 0, 0)
     outer.addWidget(area)
     dock.setMinimumWidth(width)
-    return QVBoxLayout(content)
+    return area, QVBoxLayout(content)
 
 
 def label(text: str = "") -> QLabel:
