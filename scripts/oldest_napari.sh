@@ -11,9 +11,11 @@ command -v uv >/dev/null && uv=uv
 if [ ! -x "$folder/bin/python" ]; then
     "$uv" venv --quiet --python .venv/bin/python "$folder"
     # napari and what depends on its version are left to it
-    sed -e '/^napari/d' -e '/^vispy/d' -e '/^app-model/d' -e '/^npe2/d' -e '/^magicgui/d' constraints.txt \
+    sed -e '/^napari/d' -e '/^vispy/d' -e '/^app-model/d' -e '/^npe2/d' -e '/^magicgui/d' \
+        -e '/^docutils/d' constraints.txt \
         >"$folder/constraints.txt"
-    echo "napari==0.6.2" >>"$folder/constraints.txt"
+    # numpydoc, which napari needs, refuses an older sphinx
+    printf "napari==0.6.2\nsphinx>=5\n" >>"$folder/constraints.txt"
     "$uv" pip install --quiet --python "$folder/bin/python" --constraint "$folder/constraints.txt" \
         --group dev --editable ".[all]"
 fi

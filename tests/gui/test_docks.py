@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from threading import Event
 
+import napari
 import numpy as np
 import pandas as pd
 import pytest
@@ -23,7 +24,7 @@ from napari_deepheme.stats.differential import Differential
 from napari_deepheme.store import open_analysis
 from napari_deepheme.ui import run
 from napari_deepheme.ui.layers import cells_of, is_cells
-from napari_deepheme.ui.napari_versions import camera_of
+from napari_deepheme.ui.napari_versions import camera_of, view_px
 from napari_deepheme.ui.networks import Networks
 from napari_deepheme.ui.slides import is_fields
 from napari_deepheme.ui.state import state_of
@@ -220,10 +221,10 @@ def test_an_edited_label_counts_and_a_class_can_be_hidden(with_slide):
 def test_only_what_is_in_view_is_classified(with_slide):
     viewer, dock = with_slide.viewer, with_slide.classify
     camera_of(viewer).center = (0, 192, 160)
-    camera_of(viewer).zoom = max(viewer.canvas.size) / 200  # 200 µm across
+    camera_of(viewer).zoom = max(view_px(viewer)) / 200  # 200 µm across
     dock.where_box.radios[Where.VIEW].click()
     with_slide.run()
-    half = np.array(viewer.canvas.size) / camera_of(viewer).zoom / 2 / 0.25
+    half = np.array(view_px(viewer)) / camera_of(viewer).zoom / 2 / 0.25
     (layer,) = with_slide.cells
     assert len(layer.data)
     assert (np.abs(layer.data - (192 / 0.25, 160 / 0.25)) <= half + 0.01).all()
@@ -325,7 +326,8 @@ def test_the_command_palette_offers_only_what_needs_no_file(make_napari_viewer_p
     }
     for_files = {"read_slide", "read_cells", "read_analysis", "write_cells"}
     assert {name for name, on in enabled.items() if not on} == for_files
-    assert {"open_slide", "all_docks", "review"} <= set(enabled)
+    docks = set() if napari.__version__.startswith("0.6.") else {"all_docks", "review"}  # it lists no docks
+    assert {"open_slide"} | docks <= set(enabled)
 
 
 def test_all_docks_in_one_from_the_sample_to_the_reopened_file(

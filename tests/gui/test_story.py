@@ -14,6 +14,7 @@ from napari_deepheme.export.table import cells_table
 from napari_deepheme.store import open_analysis
 from napari_deepheme.ui.added_cells import added_cells_of
 from napari_deepheme.ui.layers import is_cells
+from napari_deepheme.ui.napari_versions import camera_of, view_px
 from napari_deepheme.ui.review import keys as review_keys
 from napari_deepheme.ui.review import sign_box
 from napari_deepheme.ui.review.order import CellFilter, Show
@@ -72,8 +73,8 @@ def window(make_napari_viewer_proxy, qtbot, toy_bundle_folder, tmp_path, monkeyp
 def classify(window):
     """Of the sample what is in view: some thirty cells."""
     window.viewer.open_sample(PLUGIN, "blood_smear")
-    window.viewer.scene.camera.center = (0, 300, 300)
-    window.viewer.scene.camera.zoom = max(window.viewer.canvas.size) / 260
+    camera_of(window.viewer).center = (0, 300, 300)
+    camera_of(window.viewer).zoom = max(view_px(window.viewer)) / 260
     window.classify.where_box.radios[Where.VIEW].click()
     window.classify.cells_box.setCurrentText("find them by stain")
     window.classify.target_spin.setValue(0)

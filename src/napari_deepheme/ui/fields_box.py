@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from napari.layers import Shapes
@@ -14,6 +15,7 @@ from napari_deepheme.ui.fields_layer import (
     recolour,
     use_selected,
 )
+from napari_deepheme.ui.napari_versions import on_selected
 from napari_deepheme.ui.slides import is_fields
 from napari_deepheme.ui.widgets import button, label, tip
 
@@ -41,6 +43,7 @@ class FieldsBox(QWidget):
         super().__init__()
         self._viewer = viewer
         self._layer: Shapes | None = None
+        self._end_selection: Callable[[], None] = lambda: None
         self.line = tip(label(), "What “shapes” would count in.")
         self.use_button = button("Use selected", _USE_TIP, lambda: self._use(use=True))
         self.leave_button = button("Leave selected", _LEAVE_TIP, lambda: self._use(use=False))
@@ -65,7 +68,7 @@ class FieldsBox(QWidget):
             if layer is not None:
                 layer.events.data.connect(self._on_data)
                 layer.events.features.connect(self._refresh)
-                layer.selected_data.events.items_changed.connect(self._refresh)
+                self._end_selection = on_selected(layer, self._refresh)
         self._refresh()
 
     def stop(self) -> None:
@@ -79,7 +82,7 @@ class FieldsBox(QWidget):
         if self._layer is not None:
             self._layer.events.data.disconnect(self._on_data)
             self._layer.events.features.disconnect(self._refresh)
-            self._layer.selected_data.events.items_changed.disconnect(self._refresh)
+            self._end_selection()
 
     def _refresh(self, *_: object) -> None:
         layer = self._layer

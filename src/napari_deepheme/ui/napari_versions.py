@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Points
+from napari.layers import Points, Shapes
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
@@ -55,6 +55,17 @@ def on_renamed(layers: LayerList, callback: Callable[..., None]) -> Callable[[],
     layers.events.inserted.connect(follow)
     layers.events.removed.connect(leave)
     return stop
+
+
+def on_selected(layer: Shapes, callback: Callable[..., None]) -> Callable[[], None]:
+    """Call back when other shapes of a layer are selected; gives what ends that.
+
+    The selection of an older napari is a plain set, of which only the highlight tells.
+    """
+    events = getattr(layer.selected_data, "events", None)
+    signal = layer.events.highlight if events is None else events.items_changed
+    signal.connect(callback)
+    return lambda: signal.disconnect(callback)
 
 
 def canvas_of(viewer: ViewerModel) -> Any:  # noqa: ANN401 - napari's, without a public type
