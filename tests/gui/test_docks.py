@@ -12,6 +12,7 @@ import pytest
 from napari._app_model import get_app_model
 from PIL import Image
 from qtpy.QtCore import QEvent, QObject, Qt, QThreadPool
+from qtpy.QtGui import QMovie
 from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_deepheme.analysis.options import AnalysisOptions
@@ -22,12 +23,12 @@ from napari_deepheme.jobs import Progress, drain
 from napari_deepheme.slide import open_slide
 from napari_deepheme.stats.differential import Differential
 from napari_deepheme.store import open_analysis
-from napari_deepheme.ui import run
+from napari_deepheme.ui import run, runner
 from napari_deepheme.ui.layers import cells_of, is_cells
-from napari_deepheme.ui.napari_versions import camera_of, view_px
+from napari_deepheme.ui.napari_versions import camera_of, still_activity, view_px
 from napari_deepheme.ui.networks import Networks
 from napari_deepheme.ui.slides import is_fields
-from napari_deepheme.ui.state import state_of
+from napari_deepheme.ui.state import state_of, unwrapped
 from napari_deepheme.ui.where_box import Where
 
 PLUGIN = "napari-deepheme"
@@ -267,9 +268,19 @@ def test_nothing_moves_in_the_window_while_one_waits_for_a_run(with_slide, monke
     """An animation draws the whole window each time; without a graphics card that slows the networks down."""
     monkeypatch.setattr(Networks, "warm", lambda *_: None)
     with_slide.viewer.window.show()
+    window, states = unwrapped(with_slide.viewer).window._qt_window, []
+    spinner = window._activity_dialog._toggleButton._inProgressIndicator.movie()
+
+    def stilled(viewer):
+        spinner.start()  # as napari does for a bar, but not in its own test fixture
+        still_activity(viewer)
+        states.append(spinner.state())
+
+    monkeypatch.setattr(runner, "still_activity", stilled)
     with_slide.click(with_slide.classify.run_button)
     with_slide.wait(lambda: with_slide.cells)
-    paints = Paints(with_slide.viewer.window._qt_window)
+    assert states == [QMovie.MovieState.Paused]
+    paints = Paints(window)
 
     def calm():
         before = paints.n

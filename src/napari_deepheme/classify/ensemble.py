@@ -162,8 +162,7 @@ class Ensemble:
 
         The distances are NaN.
         """
-        glance = partial(self._batch, stain, self._members[:1], self.facts.views[:1])
-        members = np.concatenate([said for said, _ in self._runner.run(crops, glance)], axis=1)
+        members, _ = self._outputs(crops, stain, self._members[:1], self.facts.views[:1])
         return RawOutputs(members.astype(np.float16), np.full(len(crops), np.nan, np.float32))
 
     def features(self, crops: NDArray[np.uint8], stain: StainColours | None = None) -> NDArray[np.float32]:
@@ -177,9 +176,14 @@ class Ensemble:
         return self._outputs(crops, stain, self._members)
 
     def _outputs(
-        self, crops: NDArray[np.uint8], stain: StainColours | None, members: Sequence[Answer]
+        self,
+        crops: NDArray[np.uint8],
+        stain: StainColours | None,
+        members: Sequence[Answer],
+        magnifications: Sequence[float] | None = None,
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        parts = self._runner.run(crops, partial(self._batch, stain, members, self.facts.views))
+        views = self.facts.views if magnifications is None else magnifications
+        parts = self._runner.run(crops, partial(self._batch, stain, members, views))
         probabilities, features = (np.concatenate(each, axis=1) for each in zip(*parts, strict=True))
         return probabilities, features
 

@@ -151,7 +151,9 @@ def print_differential(count: Differential, title: str, reliability: Reliability
     table.add_row("counted", str(count.n_counted), "100.0" if count.n_counted else "")
     OUT.print(table)
     for index in count.indices.values():
-        lacking = f", without {', '.join(index.without).lower()}" if index.without else ""
+        lacking = (
+            f", without {', '.join(index.without).lower()}" if index.without and not index.lacking else ""
+        )
         print_line(f"{index.words}{lacking}")
     if count.unknown:
         print_line(f"The model has no class for: {', '.join(c.name.lower() for c in count.unknown)}.")
