@@ -1,8 +1,8 @@
 """Do the numbers hold: correction and its intervals at home, audits elsewhere, the test of exchangeability.
 
-python -m benchmarks.quantification RAW.npz [intervals|home|elsewhere|ours]…
+python -m benchmarks.quantification RAW.npz [intervals|home|elsewhere|ours|accepted]…
 
-RAW.npz is what benchmarks.laboratories wrote; without names all four parts run.
+RAW.npz is what benchmarks.raw_outputs wrote; without names all parts run.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
+from scipy.special import entr
 
 from benchmarks.transfer import COARSE, MIXTURES
 from napari_deepheme import load_bundle
@@ -29,9 +30,11 @@ from napari_deepheme.stats.intervals import (
     wilson,
 )
 from napari_deepheme.stats.quantify import Method, QuantifyOptions, quantify
+from napari_deepheme.stats.risk import accepted_accuracy
 from napari_deepheme.taxonomy import PBC_11
 
 MIXES, CELLS, REPEATS, SLOW, AUDITED, ALARMS = 100, 500, 4000, 200, 50, 200
+CALIBRATION_CELLS = 870
 CODES = PBC_11.codes
 COUNTED = np.array([c.counted for c in PBC_11.classes])
 
@@ -170,6 +173,31 @@ def judge(laboratories: Laboratories, name: str, rng: np.random.Generator, seed:
     return exchangeability(*laboratories.outputs(name), calibration, COUNTED, seed=seed).verdict.value
 
 
+def accepted(laboratories: Laboratories) -> None:
+    print(f"Accuracy among accepted cells, {MIXES} random mixes; all of pbc/val taken as the population")
+    rng, truth = np.random.default_rng(4), laboratories.arrays["truth/home"].astype(np.int64)
+    probabilities, distance = laboratories.outputs("home")
+    threshold = load_bundle("pbc-11").spec.review.threshold
+    entropy = entr(probabilities.astype(np.float64)).sum(axis=1)
+    kept, right = entropy <= threshold, probabilities.argmax(axis=1) == truth
+    everything, rows = np.arange(len(truth)), defaultdict(list)
+    for i in range(MIXES):
+        drawn = rng.choice(everything, CALIBRATION_CELLS)
+        calibration = CalibrationSet(probabilities[drawn], truth[drawn], distance[drawn])
+        mix, index = mixed(truth, everything, rng)
+        there = np.maximum(np.bincount(truth, minlength=len(mix)), 1)
+        weights = (mix / there)[truth] * kept
+        true = (weights * right).sum() / weights.sum()
+        options = QuantifyOptions(CODES, COUNTED, replicates=20, seed=i)
+        found = quantify(probabilities[index], calibration, Method.EM, options)
+        shares = {"as they are": None, "weighted to the mix": None if found.refusal else found.fractions}
+        for name, each in shares.items():
+            said = accepted_accuracy(entropy[index], calibration, threshold, each)
+            within = said.low <= true <= said.high
+            rows[name].append((abs(said.accuracy - true), within, said.high - said.low))
+    show(rows)
+
+
 def tally(verdicts: list[str]) -> str:
     return ", ".join(f"{name} {verdicts.count(name) / len(verdicts):.0%}" for name in dict.fromkeys(verdicts))
 
@@ -205,6 +233,7 @@ def main() -> None:
         "home": partial(at_home, laboratories),
         "elsewhere": partial(elsewhere, laboratories),
         "ours": partial(ours, laboratories),
+        "accepted": partial(accepted, laboratories),
     }
     for name in sys.argv[2:] or parts:
         parts[name]()

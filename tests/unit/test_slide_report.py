@@ -9,6 +9,7 @@ import pytest
 
 from napari_deepheme.errors import OutputError
 from napari_deepheme.report import SlideReport, render_slide, write_slide_report
+from napari_deepheme.report.card import card_blocks
 from napari_deepheme.report.slide import Correction, Crop, GalleryRow, Overview, ReviewState
 from napari_deepheme.stats.differential import CellFacts, Differential
 from napari_deepheme.stats.exchangeability import Exchangeability, Verdict
@@ -68,7 +69,7 @@ def report() -> SlideReport:
         corrections=(Correction("yesterday", "Ann", "cell 7: Band → Segmented"),),
         notices=("a tile was damaged",),
         facts={"Versions": {"napari-deepheme": "9.9.9"}},
-        card="# card",
+        card="# card\n\nIt *knows*\nlittle.\n\n- <b>no</b> blast\n\n| code | n |\n|---|--:|\n| M6 | 7 |\n",
     )
 
 
@@ -92,7 +93,9 @@ def test_the_page_tells_all_that_is_known(report):
         "M4 and M5 are called nearly alike",
         "cell 7: Band → Segmented",
         "9.9.9",
-        "# card",
+        "<h3>card</h3>",
+        "<td>M6</td>",
+        "p<sub>il</sub>",
         "Green",
         "M:E",
         "18–32",
@@ -107,6 +110,23 @@ def test_the_page_tells_all_that_is_known(report):
     ):
         assert said in page, said
     assert page.index("Promyelocyte</h3>") < page.index("Segmented neutrophil</h3>")
+
+
+def test_a_card_neither_leads_nor_loads_from_elsewhere(report):
+    card = '<script>x</script><img src="a"> [b](https://c) ![d](file:///e) <https://f> [g]\n\n[g]: https://h'
+    page = render_slide(replace(report, card=card))
+    assert "<script" not in page
+    assert "href" not in page
+    assert page.count("<img") == render_slide(report).count("<img")
+
+
+def test_the_parts_of_a_card_in_order(report):
+    assert list(card_blocks(report.card)) == [
+        ("heading", (("card",),)),
+        ("text", (("It knows little.",),)),
+        ("item", (("<b>no</b> blast",),)),
+        ("table", (("code", "n"), ("M6", "7"))),
+    ]
 
 
 def test_the_page_says_what_its_intervals_hold(report):

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
 from datetime import datetime
 from importlib.metadata import version
 
 import numpy as np
 
 from napari_deepheme.analysis.corrections import holding
-from napari_deepheme.analysis.result import Analysis
+from napari_deepheme.analysis.result import Analysis, Facts
 from napari_deepheme.analysis.sign_off import day, review_status
 from napari_deepheme.export.counts import counted_by, differential_of
 from napari_deepheme.export.reliability import reliability_of
@@ -109,10 +108,7 @@ def _crops(
 ) -> tuple[Crop, ...]:
     spec = counting.facts.bundle
     pixels = crops(slide, counting.cells.yx[some], spec.input_px, spec.mpp)
-    codes = spec.taxonomy.codes
-    captions = [
-        f"{counting.ids[i]} · {codes[assessed.call[i]]} {assessed.confidence[i]:.2f}" for i in some.tolist()
-    ]
+    captions = [f"{counting.ids[i]} · {assessed.confidence[i]:.2f}" for i in some.tolist()]
     return tuple(Crop(crop, caption) for crop, caption in zip(pixels, captions, strict=True))
 
 
@@ -181,17 +177,27 @@ def _tables(analysis: Analysis) -> dict[str, dict[str, str]]:
         "Options": {
             "target": f"{options.target_cells} cells" if options.target_cells else "every cell",
             "parts of the slide": f"{len(analysis.units)}, {failed[True]} of them unreadable",
-            "detection threshold": f"{facts.detection_threshold():.2f}"
-            f" ({'crowded' if facts.calibration.crowded else 'film'})",
-            **_assessment(options.assessment),
-            "stain matched": "yes" if facts.calibration.stain is not None else "no",
-            "cascade": "yes" if options.cascade else "no",
+            **_assessment(facts, options.assessment),
+            "stain matched": _yes(facts.calibration.stain is not None),
+            "cascade": _yes(options.cascade),
         },
         "Versions": {name: version(name) for name in ("napari-deepheme", "torch", "numpy")},
     }
 
 
-def _assessment(options: AssessmentOptions) -> dict[str, str]:
-    """Choices after the run; the rule by its title."""
-    chosen = {each.name.replace("_", " "): str(getattr(options, each.name)) for each in fields(options)}
-    return chosen | {"rule": counted_by(options).rule.title}
+def _assessment(facts: Facts, options: AssessmentOptions) -> dict[str, str]:
+    """Choices that can be changed after the run, as they are in force."""
+    review, film = facts.bundle.review.threshold, "crowded" if facts.calibration.crowded else "film"
+    moved = options.review_threshold is not None
+    return {
+        "detection threshold": f"{facts.detection_threshold():.2f} "
+        f"({f'the one for {film} slides' if options.detection_threshold is None else 'set by hand'})",
+        "review threshold": f"{options.review_threshold if moved else review:.2f} nats "
+        f"({'set by hand' if moved else 'of the model'})",
+        "class prior of the slide": _yes(options.match_prior),
+        "rule": counted_by(options).rule.title,
+    }
+
+
+def _yes(choice: bool) -> str:
+    return "yes" if choice else "no"

@@ -25,6 +25,7 @@ METHODS_IN_WORDS = (
     "model's error. The last is the one to believe."
 )
 """What stands under the table of all methods."""
+CAPTIONS_IN_WORDS = "Under each cell: its number and the probability of its class."
 
 _INTERVALS = {
     Interval.WILSON: MethodNote(

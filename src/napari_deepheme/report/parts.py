@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from io import BytesIO
@@ -10,12 +11,14 @@ from pathlib import Path
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
 from napari_deepheme.errors import OutputError
+from napari_deepheme.report.card import card_html
 
 RESEARCH_USE = "Research use only. Not for diagnosis."
 
@@ -29,6 +32,8 @@ def page(template: str, **values: object) -> str:
         "interval": shown_interval,
         "percent": percent,
         "percents": percents,
+        "card": card_html,
+        "formula": formula_html,
         "jpeg": lambda pixels: data_url(jpeg(pixels), "jpeg"),
     }
     return environment.get_template(template).render(research_use=RESEARCH_USE, **values)
@@ -54,6 +59,11 @@ def percent(fraction: float) -> str:
 def percents(low: float, high: float) -> str:
     """An interval of a share in percent, empty where it is not known."""
     return f"{100 * low:.1f}–{100 * high:.1f}" if math.isfinite(low) and math.isfinite(high) else ""
+
+
+def formula_html(formula: str) -> Markup:
+    """A formula with what follows an underscore as a subscript."""
+    return Markup(re.sub(r"_(\w+)", r"<sub>\1</sub>", str(escape(formula))))
 
 
 def drawn(size: tuple[float, float], draw: Callable[[Axes], None], dpi: int = 110) -> bytes:

@@ -6,7 +6,7 @@ bring, and over matplotlib's pages, which break neither text nor tables.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from html import escape
 from io import BytesIO
@@ -22,7 +22,8 @@ from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.platypus import Flowable, Image, KeepTogether, Paragraph, SimpleDocTemplate, Spacer, Table
 
-from napari_deepheme.report.method import METHODS_IN_WORDS, method_notes
+from napari_deepheme.report.card import card_blocks
+from napari_deepheme.report.method import CAPTIONS_IN_WORDS, METHODS_IN_WORDS, method_notes
 from napari_deepheme.report.parts import RESEARCH_USE, jpeg, percent, percents
 from napari_deepheme.report.pictures import differential_chart, entropy_chart, overview_picture
 
@@ -93,6 +94,7 @@ def _styles() -> Mapping[str, ParagraphStyle]:
         "h2": ParagraphStyle(
             "h2", text, fontName="DejaVu-Bold", fontSize=10.5, leading=14, spaceBefore=9, keepWithNext=1
         ),
+        "h3": ParagraphStyle("h3", text, fontName="DejaVu-Bold", spaceBefore=4, keepWithNext=1),
         "small": ParagraphStyle("small", text, fontSize=6.2, leading=7.6),
         "use": ParagraphStyle("use", text, fontName="DejaVu-Bold", textColor=colors.HexColor("#8a1c1c")),
         "warning": ParagraphStyle("warning", text, backColor=colors.HexColor("#fff5d6"), borderPadding=3),
@@ -262,7 +264,7 @@ def _gallery(report: SlideReport, styles: Mapping[str, ParagraphStyle]) -> list[
         name = Paragraph(f"<b>{escape(row.cell_class.name)}</b>", styles["text"])
         widths = [_WIDTH / 2] * len(sets)
         # the heading goes with the first class, or it may stand alone at the foot of a page
-        heading = [_text("Cells", styles["h2"])] if i == 0 else []
+        heading = [_text("Cells", styles["h2"]), _text(CAPTIONS_IN_WORDS, styles["small"])] if i == 0 else []
         both = Table([titles, sets], widths, style=_PLAIN, hAlign="LEFT")
         story.append(KeepTogether([*heading, name, both]))
     return story
@@ -293,5 +295,21 @@ def _facts(report: SlideReport, styles: Mapping[str, ParagraphStyle]) -> list[Fl
         for name, value in table.items():
             story.append(Paragraph(f"<b>{escape(name)}</b> {escape(value)}", styles["text"]))
     if report.card:
-        story += [_text("Model card", styles["h2"]), _text(report.card, styles["small"])]
+        story += [_text("Model card", styles["h2"]), *_card(report.card, styles)]
     return story
+
+
+def _card(card: str, styles: Mapping[str, ParagraphStyle]) -> Iterator[Flowable]:
+    for block in card_blocks(card):
+        text = block.rows[0][0]
+        match block.kind:
+            case "table":
+                table = _table(block.rows)
+                table.setStyle([("ALIGN", (0, 0), (-1, -1), "LEFT")])
+                yield table
+            case "heading":
+                yield _text(text, styles["h3"])
+            case "item":
+                yield Paragraph(escape(text), styles["text"], bulletText="•")
+            case "text":
+                yield _text(text, styles["text"])

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_deepheme.errors import OutputError
-from napari_deepheme.report.method import METHODS_IN_WORDS, method_notes
+from napari_deepheme.report.method import CAPTIONS_IN_WORDS, METHODS_IN_WORDS, method_notes
 from napari_deepheme.report.parts import data_url, page, percent, percents, write_file
 from napari_deepheme.report.pictures import differential_chart, entropy_chart, overview_picture
 from napari_deepheme.stats.clustering import FieldVariation
@@ -162,6 +162,7 @@ def render_slide(report: SlideReport) -> str:
         corrected=_corrected_by_code(report),
         notes=method_notes(report.differential),
         method_words=METHODS_IN_WORDS,
+        caption_words=CAPTIONS_IN_WORDS,
         pictures=pictures,
     )
 
