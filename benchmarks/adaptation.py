@@ -32,7 +32,7 @@ from napari_deepheme.adapt.networks import Frozen
 from napari_deepheme.adapt.suggestion import suggest
 from napari_deepheme.adapt.teaching import NewModel, learned_from
 from napari_deepheme.classify.bundle import Bundle
-from napari_deepheme.classify.stain import stain_colours
+from napari_deepheme.classify.stain import StainMatching, stain_colours
 from napari_deepheme.datasets.folders import read_crop
 from napari_deepheme.jobs import drain
 from napari_deepheme.models.device import Device
@@ -44,7 +44,7 @@ FEWEST = 3
 EVERY = 2  # of the cells of pbc/val are shown in the laboratories
 BCCD = {"NEUTROPHIL": "M6", "EOSINOPHIL": "E4", "LYMPHOCYTE": "L2", "MONOCYTE": "MO2"}
 Views = dict[Look, NDArray[np.float32]]
-PLAIN = Look(matched=False)
+PLAIN = Look(StainMatching.NONE)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +70,8 @@ class Model:
 
     def default(self, place: Place) -> Look:
         """How the parent as it is looks at these cells."""
-        return Look(self.bundle.spec.matches_stain and Look(matched=True) in place.views)
+        wanted = Look(self.bundle.spec.match_stain)
+        return wanted if wanted in place.views else PLAIN
 
     @property
     def layers(self) -> tuple[LastLayer, ...]:
@@ -94,9 +95,9 @@ class Model:
         if not file.exists():
             # of one class, so that no statistics are taken
             views = drain(self.frozen.features(cells, np.zeros(len(labels), np.intp)))
-            np.savez(file, **{str(look.matched): features for look, features in views.items()})
+            np.savez(file, **{look.stain.value: features for look, features in views.items()})
         stored = np.load(file)
-        return Place(cells, {Look(m): stored[str(m)] for m in (True, False) if str(m) in stored})
+        return Place(cells, {Look(each): stored[each] for each in StainMatching if each in stored})
 
     def taught(self, place: Place, index: NDArray[np.intp], seed: int) -> NewModel:
         """What the cells at ``index`` teach."""
@@ -108,10 +109,11 @@ class Model:
     def seen(self, place: Place, look: Look, index: NDArray[np.intp] | None = None) -> NDArray[np.float32]:
         """Features of cells as the model that was taught last looks at them."""
         index = np.arange(len(place.cells)) if index is None else index
-        look = look._replace(matched=look.matched and Look(matched=True) in place.views)
+        if look._replace(own_norm=False) not in place.views:
+            look = look._replace(stain=StainMatching.NONE)
         if not look.own_norm:
             return place.views[look][:, index]
-        stain = stain_colours(place.cells.crops) if look.matched else None
+        stain = stain_colours(place.cells.crops) if look.stain is not StainMatching.NONE else None
         return self.frozen.ensemble(look).features(place.cells.crops[index], stain)
 
     def said(self, layers: tuple[LastLayer, ...], features: NDArray[np.float32]) -> NDArray[np.float64]:

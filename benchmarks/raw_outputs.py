@@ -74,7 +74,7 @@ def main() -> None:
         kept |= {"truth/home": cells.labels, "truth/bccd": truth}
         sets = {"home": cells.crops(model.spec.input_px), "bccd": images, "segpc": segpc(data, model)}
         for each, crops_of in sets.items():
-            found = seen(model, crops_of, model.spec.matches_stain)
+            found = seen(model, crops_of, model.spec.match_stain)
             kept |= {f"probabilities/{each}": found.mean, f"distance/{each}": found.raw.distance}
         for each, probabilities, distance in whole(data, work, name):
             kept |= {f"probabilities/{each}": probabilities, f"distance/{each}": distance}

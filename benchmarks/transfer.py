@@ -19,7 +19,7 @@ from napari_deepheme import load_bundle, open_slide
 from napari_deepheme.cells import RawOutputs
 from napari_deepheme.classify.bundle import Bundle, BundleSpec
 from napari_deepheme.classify.ensemble import Ensemble
-from napari_deepheme.classify.stain import StainColours, stain_colours
+from napari_deepheme.classify.stain import StainColours, StainMatching, stain_colours
 from napari_deepheme.datasets.dataset import Box, TrainingImage
 from napari_deepheme.jobs import drain
 from napari_deepheme.stats.assessment import assess, calibrated
@@ -56,7 +56,6 @@ MIXTURES = {
     "even": dict.fromkeys(("M6", "M5", "M4", "M3", "M2", "EBO", "L2", "MO2", "E4", "B2"), 10),
 }
 FIGURES = "right", "miscounted", "of rare classes right"
-STAIN = {False: "as it is", True: "stain matched"}
 SLIDES, SAMPLE_CELLS, COUNTED, RARE = 20, 256, 500, 0.05
 GREY = 12  # the two backgrounds of the set: in one red is hardly brighter than blue
 EVERY = 10  # of the cells of pbc/val are shown in the synthetic laboratories
@@ -81,9 +80,14 @@ class Model:
     def __init__(self, bundle: Bundle) -> None:
         self.spec, self._ensemble = bundle.spec, Ensemble(bundle)
 
-    def predict(self, images: np.ndarray, stain: StainColours | None = None) -> Found:
-        """Cells of one slide, whose stain is matched if it is given."""
-        raw = self._ensemble.run(images, stain)
+    def predict(
+        self,
+        images: np.ndarray,
+        stain: StainColours | None = None,
+        matching: StainMatching = StainMatching.ALL,
+    ) -> Found:
+        """Cells of one slide, whose stain is matched in these views if it is given."""
+        raw = self._ensemble.matching(matching).run(images, stain)
         return Found(calibrated(raw, self.spec.calibration), raw)
 
 
@@ -179,8 +183,8 @@ def elsewhere(data: Path, model: Model) -> Found:
     images = crops(rows, 0.07, model.spec)
     groups = [[codes.index(code) for code in group] for group in COARSE.values()]
     truth = np.array([list(COARSE).index(name) for name in classes])
-    for matched in (False, True):
-        found = seen(model, images, matched)
+    for matching in StainMatching:
+        found = seen(model, images, matching)
         # the coarse class with the most probability, and that of the call: neutrophils may be myelocytes
         coarse = in_groups(found.mean, groups)
         called = in_groups(np.eye(len(codes))[found.mean.argmax(1)], groups).argmax(1)
@@ -189,17 +193,17 @@ def elsewhere(data: Path, model: Model) -> Found:
             f"{n[:3]} {np.mean(coarse[truth == i].argmax(1) == i):.2f}" for i, n in enumerate(COARSE)
         )
         more = f"by single calls {np.mean(called == truth):.3f}, ECE {ece:.3f}; {recall}"
-        show(f"fields/bccd, {STAIN[matched]}", coarse.argmax(1) == truth, more)
+        show(f"fields/bccd, stain {matching.words}", coarse.argmax(1) == truth, more)
     learned = np.array(model.spec.class_prior)
-    found = seen(model, images, model.spec.matches_stain)
+    found = seen(model, images, model.spec.match_stain)
     mixed = with_prior(found.mean, class_prior(found.mean, learned), learned)
     show("fields/bccd, class prior matched, too", in_groups(mixed, groups).argmax(1) == truth)
     return found
 
 
-def seen(model: Model, images: np.ndarray, matched: bool) -> Found:
-    """The cells of one slide, its stain matched or not."""
-    return model.predict(images, stain_colours(images) if matched else None)
+def seen(model: Model, images: np.ndarray, matching: StainMatching) -> Found:
+    """The cells of one slide, its stain matched in these views."""
+    return model.predict(images, stain_colours(images), matching)
 
 
 def synthetic(model: Model, cells: Patches) -> None:
@@ -207,14 +211,14 @@ def synthetic(model: Model, cells: Patches) -> None:
     some = cells.take(np.arange(0, len(cells), EVERY))
     source = some.crops(model.spec.input_px)
     shown = [laboratory(seed).crops(source) for seed in SEEDS]
-    for matched in (False, True):
-        found = [seen(model, images, matched).mean for images in shown]
+    for matching in StainMatching:
+        found = [seen(model, images, matching).mean for images in shown]
         right = np.stack([each.argmax(1) == some.labels for each in found])
         each = ", ".join(
             f"{r.mean():.3f} (ECE {expected_calibration_error(f, some.labels):.3f})"
             for r, f in zip(right, found, strict=True)
         )
-        show(f"synthetic laboratories, {STAIN[matched]}", right.ravel(), each)
+        show(f"synthetic laboratories, stain {matching.words}", right.ravel(), each)
 
 
 def in_groups(probabilities: np.ndarray, groups: list[list[int]]) -> np.ndarray:
@@ -229,7 +233,7 @@ def unseen(data: Path, model: Model) -> Found:
     middle = (cells[["ymin", "xmin"]].to_numpy() + cells[["ymax", "xmax"]].to_numpy()) / 2
     rows = [(folder / name, *yx) for name, yx in zip(cells["image"], middle, strict=True)]
     images = crops(rows, 0.20, model.spec)
-    return seen(model, images, model.spec.matches_stain)
+    return seen(model, images, model.spec.match_stain)
 
 
 def main() -> None:

@@ -185,7 +185,7 @@ def described(
     cycles = "; ".join(f"{c.epochs} epochs from {c.rate:g}" for c in CYCLES)
     return Provenance(
         name="pbc-11",
-        version="7",
+        version="8",
         data=DATA,
         licence="CC BY 4.0",
         split=f"by image: {len(learned)} to learn from ({RENDERED} rendered of each class; the second "

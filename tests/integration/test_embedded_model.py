@@ -9,6 +9,7 @@ import pytest
 from napari_deepheme import AnalysisOptions, Device, analyse, drain, load_bundle, open_slide
 from napari_deepheme.classify.cascade import passes
 from napari_deepheme.classify.ensemble import Ensemble
+from napari_deepheme.classify.stain import StainMatching, stain_colours
 from napari_deepheme.datasets.folders import read_crop
 from napari_deepheme.sample_data import SAMPLE_SLIDE, SAMPLE_TRUTH
 from napari_deepheme.stats.assessment import assess, calibrated
@@ -67,13 +68,14 @@ def test_cells_of_its_own_laboratory_are_called_and_by_a_cascade_the_same(ensemb
     assert np.mean(settled == calls) >= 0.99
 
 
-def test_a_slide_is_taken_in_its_own_colours():
+def test_half_of_the_views_show_a_slide_in_the_colours_of_home():
     spec = load_bundle("pbc-11").spec
-    assert spec.stain is not None  # what adapt may match to, where labels say that it pays
-    assert not spec.matches_stain
+    assert spec.stain is not None
+    assert spec.match_stain is StainMatching.HALF
+    assert len(spec.views) == 2
 
 
-def test_cells_of_another_laboratory_are_called_in_their_own_colours(ensemble, shared: Path):
+def test_cells_of_another_laboratory_are_called(ensemble, shared: Path):
     folder, spec = shared / "fields" / "bccd", load_bundle("pbc-11").spec
     boxes = pd.read_csv(folder / "boxes.csv").query("label == 'WBC'")
     area = (boxes["xmax"] - boxes["xmin"]) * (boxes["ymax"] - boxes["ymin"])
@@ -88,7 +90,8 @@ def test_cells_of_another_laboratory_are_called_in_their_own_colours(ensemble, s
     codes = spec.taxonomy.codes
     groups = [[codes.index(code) for code in group] for group in COARSE.values()]
     wanted = [list(COARSE).index(name) for name in truth]
-    found = calibrated(ensemble.run(np.stack(crops)), spec.calibration)
+    pixels = np.stack(crops)
+    found = calibrated(ensemble.run(pixels, stain_colours(pixels)), spec.calibration)
     coarse = np.stack([found[:, group].sum(axis=1) for group in groups], axis=1)
     coarse = np.column_stack([coarse, 1 - coarse.sum(axis=1)])  # the last: none of the five
-    assert np.mean(coarse.argmax(axis=1) == wanted) >= 0.74  # 0.776
+    assert np.mean(coarse.argmax(axis=1) == wanted) >= 0.74  # 0.765

@@ -128,7 +128,7 @@ def learn(
         parts.append((yield from other.read(parent.spec)))
     cells, left_out = _enough_of_each(LabelledCells.join(parts))
     adapted = yield from adapt(parent, cells, AdaptOptions(out=out, device=run.device))
-    gains = adapted.improved or adapted.look != Look(parent.spec.matches_stain)
+    gains = adapted.improved or adapted.look != Look(parent.spec.match_stain)
     learned = (yield from _asked(analysis, slide, adapted, run, len(cells))) if gains else None
     return Lesson(adapted, learned, left_out, len(set(cells.smears)))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.torch import load
@@ -16,12 +18,13 @@ from napari_deepheme.classify.bundle import Bundle
 from napari_deepheme.classify.ensemble import Ensemble
 from napari_deepheme.classify.making import packed, unpacked
 from napari_deepheme.classify.network import build_network
-from napari_deepheme.classify.stain import StainColours, stain_colours
+from napari_deepheme.classify.stain import StainColours, StainMatching, stain_colours
 from napari_deepheme.errors import BundleError
 from napari_deepheme.jobs import Job, Progress
 from napari_deepheme.models.device import Device, Precision
 
 _BATCH = 128
+_AS_IT_IS = Look(StainMatching.NONE)
 _STATISTICS = 128  # cells that statistics are of; a class with few labels is seen again
 _CLASSES_SHARE = 0.3  # of the parent's that must be labelled to stand for the others
 
@@ -55,9 +58,9 @@ class Frozen:
         self._bundle, self._device = bundle, device
         self._ensemble = Ensemble(bundle, device, Precision.FP32)
         self._facts = self._ensemble.facts
-        self._own_norm: dict[bool, list[bytes]] = {}
+        self._own_norm: dict[StainMatching, list[bytes]] = {}
         name = last_layer_name(bundle)
-        weights = [load(content) for content in self.weights(Look(matched=False))]
+        weights = [load(content) for content in self.weights(_AS_IT_IS)]
         self.layers = tuple(
             LastLayer(each[f"{name}.weight"].double().numpy(), each[f"{name}.bias"].double().numpy())
             for each in weights
@@ -66,7 +69,7 @@ class Frozen:
     def weights(self, look: Look) -> list[bytes]:
         """Each member's file; in an own look with statistics of the cells that :meth:`features` saw last."""
         if look.own_norm:
-            return self._own_norm[look.matched]
+            return self._own_norm[look.stain]
         return [self._bundle.read(member.file) for member in self._bundle.spec.members]
 
     def features(
@@ -80,29 +83,34 @@ class Frozen:
         """
         smears = np.unique(cells.smears, return_inverse=True)[1]
         stains = [self._stain(cells.crops[smears == smear]) for smear in range(smears.max() + 1)]
-        matching = [False, True] if any(stain is not None for stain in stains) else [False]
-        looks = [Look(matched) for matched in matching]
+        matching = [StainMatching.NONE]
+        if any(stain is not None for stain in stains):
+            matching.append(StainMatching.ALL)
+        looks = [Look(each) for each in matching]
+        if len(matching) > 1 and self._facts.match_stain is StainMatching.HALF:
+            looks.append(Look(StainMatching.HALF))
         if self._can_take_statistics(labels):
-            looks += [Look(matched, own_norm=True) for matched in matching]
+            looks += [Look(each, own_norm=True) for each in matching]
         self._own_norm.clear()
         found: dict[Look, NDArray[np.float32]] = {}
         for look in looks:
             shown = [
-                (np.flatnonzero(smears == i), stain if look.matched else None)
+                (np.flatnonzero(smears == i), None if look.stain is StainMatching.NONE else stain)
                 for i, stain in enumerate(stains)
             ]
             if look.own_norm:
                 yield Progress("Measuring the laboratory's normalisation")
-                self._own_norm[look.matched] = self._with_statistics(cells.crops, labels, shown)
+                self._own_norm[look.stain] = self._with_statistics(cells.crops, labels, shown, look.stain)
             found[look] = yield from self._seen(self.ensemble(look), cells.crops, shown)
         return found
 
     def ensemble(self, look: Look) -> Ensemble:
         """The members, as they look at cells; the stain is for the caller to match."""
         if not look.own_norm:
-            return self._ensemble
+            return self._ensemble.matching(look.stain)
+        facts = replace(self._facts, match_stain=look.stain)
         return Ensemble.from_networks(
-            [self._network(each) for each in self.weights(look)], self._facts, self._device
+            [self._network(each) for each in self.weights(look)], facts, self._device
         )
 
     def _stain(self, crops: NDArray[np.uint8]) -> StainColours | None:
@@ -117,20 +125,20 @@ class Frozen:
         return unpacked(self._bundle.spec.architecture, len(self._bundle.spec.taxonomy.classes), content)
 
     def _with_statistics(
-        self, crops: NDArray[np.uint8], labels: NDArray[np.intp], shown: _Shown
+        self, crops: NDArray[np.uint8], labels: NDArray[np.intp], shown: _Shown, matching: StainMatching
     ) -> list[bytes]:
         """Each member's file with the cells' statistics, classes counting about equally."""
         weights = balance(labels)
         rng = np.random.default_rng(len(labels))
         drawn = rng.choice(len(labels), _STATISTICS, p=weights / weights.sum())
-        batches = []
+        batches, ensemble = [], self._ensemble.matching(matching)
         for index, stain in shown:
             some = drawn[np.isin(drawn, index)]
             batches += [
-                self._ensemble.views(crops[some[i : i + _BATCH]], stain) for i in range(0, len(some), _BATCH)
+                ensemble.views(crops[some[i : i + _BATCH]], stain) for i in range(0, len(some), _BATCH)
             ]
         members = []
-        for content in self.weights(Look(matched=False)):
+        for content in self.weights(_AS_IT_IS):
             network = self._network(content).to(self._ensemble.device)
             take_statistics(network, batches)
             members.append(packed(network.state_dict()))

@@ -19,6 +19,7 @@ from napari_deepheme.adapt.labelled import Grouping, LabelledCells
 from napari_deepheme.adapt.look import Look
 from napari_deepheme.classify.bundle import Bundle, BundleSpec
 from napari_deepheme.classify.ood import OodReference
+from napari_deepheme.classify.stain import StainMatching
 from napari_deepheme.jobs import Job, Progress
 from napari_deepheme.stats.calibration import pool
 
@@ -80,7 +81,8 @@ def learned_from(
     materials = {
         look: _material(look, layers, features, classes, reference, spec) for look, features in views.items()
     }
-    default = Look(spec.matches_stain and Look(matched=True) in views)
+    wanted = Look(spec.match_stain)
+    default = wanted if wanted in views else Look(StainMatching.NONE)
     parent = as_parent(materials[default])
     outcome = yield from _chosen(materials, parent, parts, seed)
     yield Progress("Learning from all cells")
@@ -233,8 +235,8 @@ def _notices(classes: Classes, outcome: Outcome, parent: Outcome) -> Iterator[st
         look, made = outcome.look, ["calibration"]
         if look.own_norm:
             made.insert(0, "statistics of batch normalisation")
-        if look.matched != parent.look.matched:
-            made.insert(0, "stain " + ("matched" if look.matched else "taken as it is"))
+        if look.stain is not parent.look.stain:
+            made.insert(0, f"stain {look.stain.words}")
         yield (
             "Cross-validation showed no gain from a new last layer, so the parent's is kept; of the "
             f"laboratory's own: {', '.join(made)}."

@@ -89,7 +89,7 @@ def _described(
         "name": options.out.name,
         "version": "1",
         "parent": Parent(name=spec.name, version=spec.version, members=tuple(m.sha256 for m in spec.members)),
-        "match_stain": learned.outcome.look.matched,
+        "match_stain": learned.outcome.look.stain,
         "bf16": spec.bf16 and has_bf16(ensemble.device) and _same_calls(ensemble, networks, learned),
         "class_prior": _prior(learned, spec),
         "taxonomy": taxonomy,
@@ -180,7 +180,7 @@ def _record(learned: NewModel, made: BundleSpec, options: AdaptOptions) -> str:
             "chosen": {
                 "last_layer": "the parent's" if strength == KEPT else "new",
                 "strength": "none" if strength == KEPT else strength,
-                "stain_matched": learned.outcome.look.matched,
+                "match_stain": learned.outcome.look.stain.value,
                 "own_batch_norm_statistics": learned.outcome.look.own_norm,
                 "temperature": learned.outcome.temperature,
             },

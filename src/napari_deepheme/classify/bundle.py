@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import AfterValidator, AliasChoices, Field
 
 from napari_deepheme.classify.cascade import Settling
-from napari_deepheme.classify.stain import StainColours
+from napari_deepheme.classify.stain import Matching, StainColours, StainMatching
 from napari_deepheme.errors import BundleError, OptionError
 from napari_deepheme.models.bundle import OpenBundle, open_bundle
 from napari_deepheme.models.spec import Channels, HashedFile, Part, Spec
@@ -92,17 +92,17 @@ class BundleSpec(Spec):
     differently each time, and its probabilities are their mean. ``bf16`` says that calls stay the same in
     bfloat16, so that ``--precision auto`` may take it. ``class_prior`` is the share of each class among the
     training cells; None where it is not known, as in imported checkpoints: then the prior of a slide is not
-    matched. ``stain`` holds the colours of the training cells; with ``match_stain`` off a slide is shown in
-    its own, and only a person's labels may say that matching serves them better. ``calibration_cells`` is a
-    file of the cells it was calibrated on (see :mod:`napari_deepheme.stats.calibration_set`). Bundles before
-    version 6 of ``pbc-11`` call views and prior ``magnifications`` and ``mixture``.
+    matched. ``stain`` holds the colours of the training cells, and ``match_stain`` says in which of the views
+    a slide is shown in them. ``calibration_cells`` is a file of the cells it was calibrated on (see
+    :mod:`napari_deepheme.stats.calibration_set`). Bundles before version 6 of ``pbc-11`` call views and prior
+    ``magnifications`` and ``mixture``.
     """
 
     kind: Literal["classifier"] = "classifier"
     head: Head
     input_px: InputSide
     stain: StainColours | None = None
-    match_stain: bool = True
+    match_stain: Matching = StainMatching.ALL
     views: Annotated[
         Magnifications,
         Field(validation_alias=AliasChoices("views", "magnifications")),
@@ -134,8 +134,8 @@ class BundleSpec(Spec):
 
     @property
     def matches_stain(self) -> bool:
-        """Whether a slide's colours are brought to the model's where nobody says otherwise."""
-        return self.match_stain and self.stain is not None
+        """Whether a slide's colours are brought to the model's, in some views at least."""
+        return self.match_stain is not StainMatching.NONE and self.stain is not None
 
     def settling(self) -> Settling:
         """When members need not all be asked.
@@ -169,11 +169,12 @@ class NetworkFacts:
     std: Channels
     views: tuple[float, ...] = (1.0,)
     stain: StainColours | None = None
+    match_stain: StainMatching = StainMatching.ALL
 
     @classmethod
     def of(cls, spec: BundleSpec) -> NetworkFacts:
         """Those of a bundle."""
-        return cls(spec.head, spec.input_px, spec.mean, spec.std, spec.views, spec.stain)
+        return cls(spec.head, spec.input_px, spec.mean, spec.std, spec.views, spec.stain, spec.match_stain)
 
 
 Bundle = OpenBundle[BundleSpec]

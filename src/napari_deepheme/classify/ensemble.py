@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
+from dataclasses import replace
 from functools import partial
 from io import BytesIO
 
@@ -18,7 +20,7 @@ from napari_deepheme.classify.bundle import Bundle, Head, NetworkFacts
 from napari_deepheme.classify.cascade import Settling, ask_in_turn
 from napari_deepheme.classify.network import features_and_logits, load_member
 from napari_deepheme.classify.ood import OodReference
-from napari_deepheme.classify.stain import StainColours, stain_map
+from napari_deepheme.classify.stain import StainColours, StainMatching, stain_map
 from napari_deepheme.errors import BundleError
 from napari_deepheme.models.device import Backend, Device, Precision
 from napari_deepheme.models.openvino import Answer, OpenVinoNetwork, check_openvino
@@ -115,6 +117,12 @@ class Ensemble:
         self._mean = torch.tensor(facts.mean, device=self.device).view(shape)
         self._std = torch.tensor(facts.std, device=self.device).view(shape)
 
+    def matching(self, matching: StainMatching) -> Ensemble:
+        """The same networks, to which other views show the stain matched."""
+        other = copy(self)
+        other.facts = replace(self.facts, match_stain=matching)
+        return other
+
     @property
     def full_batch(self) -> int:
         """Crops that keep every core busy; fewer at once take longer each."""
@@ -133,8 +141,9 @@ class Ensemble:
         crops : ndarray of uint8, shape (n, input_px, input_px, 3)
             At the bundle's µm/px.
         stain : StainColours, optional
-            Colours of the slide the crops are from: they are shown in the colours of the training cells then.
-            Without them, or if the bundle does not say what its colours are, they are shown as they are.
+            Colours of the slide the crops are from: the views that the bundle says show them in the colours
+            of the training cells then. Without them, or if the bundle does not say what its colours are,
+            all views show them as they are.
         settling : Settling, optional
             When further members need not be asked of a cell; by default all are.
         """
@@ -217,8 +226,14 @@ class Ensemble:
     def _views(
         self, crops: torch.Tensor, stain: StainColours | None, magnifications: Sequence[float]
     ) -> torch.Tensor:
-        images = (self._in_training_colours(crops, stain) - self._mean) / self._std
-        return torch.cat([_view(images, size, number) for number, size in enumerate(magnifications)])
+        matching = StainMatching.NONE if stain is None else self.facts.match_stain
+        matched = [matching.of_view(i) for i in range(len(magnifications))]
+        shown = {
+            each: (self._in_training_colours(crops, stain if each else None) - self._mean) / self._std
+            for each in set(matched)
+        }
+        views = zip(matched, magnifications, strict=True)
+        return torch.cat([_view(shown[each], size, i) for i, (each, size) in enumerate(views)])
 
     def _in_training_colours(self, crops: torch.Tensor, stain: StainColours | None) -> torch.Tensor:
         """Crops (n, 3, p, p) of uint8 as the model is to see them, 0 to 1."""

@@ -7,9 +7,12 @@ Reinhard 2001 and Macenko 2009, with landmarks in place of statistics of the who
 
 from __future__ import annotations
 
+from enum import StrEnum
+from typing import Annotated
+
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 Densities = tuple[float, float, float]
 
@@ -17,6 +20,38 @@ _CENTRE, _FEWEST_PX = 0.375, 50
 _STRIDE = 2  # of the pixels that glass and nuclei are measured on
 _LEAST_CONTRAST = 0.1  # below it red cells and nuclei are one stain
 _LEAST_SHOWN = 1 / 16  # of the crops must show red cells; what few show may be anything
+
+
+class StainMatching(StrEnum):
+    """In which of the test-time views a slide is shown in the colours of the training cells.
+
+    ``half``: in every second one, from the first on. Matching serves in some laboratories and harms in
+    others; the mean of both is near the better one.
+    """
+
+    NONE = "none"
+    HALF = "half"
+    ALL = "all"
+
+    def of_view(self, number: int) -> bool:
+        """Whether this view, counted from 0, shows them."""
+        return self is StainMatching.ALL or (self is StainMatching.HALF and number % 2 == 0)
+
+    @property
+    def words(self) -> str:
+        """How a slide's stain is treated, to complete “the stain is …”."""
+        return {"none": "taken as it is", "half": "matched in half of the views", "all": "matched"}[self]
+
+
+def _matching(value: object) -> object:
+    """Bundles and recipes of before version 8 of ``pbc-11`` say true or false."""
+    if isinstance(value, bool):
+        return StainMatching.ALL if value else StainMatching.NONE
+    return value
+
+
+Matching = Annotated[StainMatching, BeforeValidator(_matching)]
+"""As bundles and recipes hold it."""
 
 
 class StainColours(BaseModel):

@@ -74,11 +74,11 @@ def _print(adapted: Adapted, out: Path) -> None:
     from napari_deepheme.adapt.figures import TITLES  # noqa: PLC0415  as above
 
     labelled = {code: n for code, n in adapted.counts.items() if n}
-    matched = "matched" if adapted.look.matched else "as it is"
     norm = "with statistics of these cells" if adapted.look.own_norm else "the parent's"
     layer = "new" if adapted.improved else "the parent's: no gain was seen"
+    stain = adapted.look.stain.words
     print_facts(
-        {"bundle": str(out), "last_layer": layer, "batch_norm": norm, "stain": matched, "labels": labelled}
+        {"bundle": str(out), "last_layer": layer, "batch_norm": norm, "stain": stain, "labels": labelled}
     )
     rows = []
     for name, title in TITLES.items():
@@ -97,7 +97,7 @@ def _document(adapted: Adapted, out: Path) -> dict[str, object]:
     return {
         "bundle": str(out),
         "improved": adapted.improved,
-        "stain_matched": adapted.look.matched,
+        "match_stain": adapted.look.stain.value,
         "own_batch_norm_statistics": adapted.look.own_norm,
         "labels": {code: n for code, n in adapted.counts.items() if n},
         "before": {name: figure.value for name, figure in adapted.before.items()},

@@ -131,7 +131,9 @@ def make_ensemble(
     # as stored, so that the figures are those of the bundle
     networks = [unpacked(recipe.architecture, len(taxonomy.classes), content) for content in weights]
     stain = _stain(parts.calibration, recipe)
-    facts = NetworkFacts(recipe.head, recipe.input_px, recipe.mean, recipe.std, recipe.test_time_views, stain)
+    colours = recipe.mean, recipe.std
+    views = recipe.test_time_views
+    facts = NetworkFacts(recipe.head, recipe.input_px, *colours, views, stain, recipe.match_stain)
     ensemble = Ensemble.from_networks(networks, facts)
     measured = _measured(ensemble, parts, taxonomy, recipe)
     evaluation = _evaluated(ensemble, parts.test, taxonomy, measured)

@@ -12,6 +12,7 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_deepheme.classify.bundle import Head, InputSide, Magnifications
+from napari_deepheme.classify.stain import Matching, StainMatching
 from napari_deepheme.errors import OptionError
 from napari_deepheme.models.spec import Architecture, Channels, Deviations, Scale
 from napari_deepheme.train.augment import Amount, Share, ViewOptions
@@ -57,8 +58,8 @@ class Recipe(BaseModel):
         Softmax with cross-entropy, or sigmoid with binary cross-entropy.
     input_px, mpp, mean, std
         Crops as the networks take them.
-    match_stain : bool
-        Whether the bundle brings a slide's stain to that of the training cells, or takes slides as they are.
+    match_stain : StainMatching
+        In which views the bundle brings a slide's stain to that of the training cells.
     start : str
         ``scratch``, ``imagenet``, or a file of weights (``.safetensors``, ``.pth``).
     folds : int
@@ -96,7 +97,7 @@ class Recipe(BaseModel):
     std: Deviations
     test_time_views: Magnifications = (1.0,)
     rare: dict[str, Annotated[float, Field(gt=0, lt=1)]] = {}
-    match_stain: bool = True
+    match_stain: Matching = StainMatching.ALL
     start: str = Start.SCRATCH
     folds: Count = 1
     cycles: Count

@@ -8,6 +8,7 @@ from napari_deepheme.adapt.choice import KEPT, Material, as_parent, better, outc
 from napari_deepheme.adapt.folds import dealt
 from napari_deepheme.adapt.head import LastLayer, Lesson, SourceCells, applied, corrected, merged, widened
 from napari_deepheme.adapt.look import Look
+from napari_deepheme.classify.stain import StainMatching
 
 D, K = 6, 3
 
@@ -82,7 +83,7 @@ def material(rng: np.random.Generator, layer: LastLayer, shift: float, n: int = 
     labels = sum(layer.logits(f) for f in features).argmax(axis=1)
     moved = LastLayer(layer.weight, layer.bias + np.array([shift, 0, 0]))
     return Material(
-        Look(matched=False),
+        Look(StainMatching.NONE),
         (moved, moved),
         (source(rng), source(rng)),
         features,

@@ -15,10 +15,11 @@ from napari_deepheme.adapt.normalisation import SHARE, normalises, take_statisti
 from napari_deepheme.adapt.teaching import learned_from
 from napari_deepheme.adapt.writing import write_adapted
 from napari_deepheme.classify.ensemble import Ensemble
+from napari_deepheme.classify.stain import StainMatching
 from napari_deepheme.jobs import drain
 from napari_deepheme.models.device import Device, Precision
 
-PLAIN, OWN = Look(matched=False), Look(matched=False, own_norm=True)
+PLAIN, OWN = Look(StainMatching.NONE), Look(StainMatching.NONE, own_norm=True)
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
-from napari_deepheme.classify.bundle import load_bundle
+from napari_deepheme.classify.bundle import BundleSpec, load_bundle
+from napari_deepheme.classify.stain import StainMatching
 from napari_deepheme.errors import BundleError
 from napari_deepheme.models.bundle import SPEC_FILE, embedded_bundles
 
@@ -95,10 +97,18 @@ def test_a_slide_keeps_its_colours_where_the_bundle_says_so_or_has_none_to_match
     spec = load_bundle("pbc-11").spec
     matches = {
         (match, stain is None): spec.model_copy(update={"match_stain": match, "stain": stain}).matches_stain
-        for match in (True, False)
+        for match in StainMatching
         for stain in (spec.stain, None)
     }
-    assert [asked for asked, matched in matches.items() if matched] == [(True, False)]
+    assert [asked for asked, matched in matches.items() if matched] == [("half", False), ("all", False)]
+
+
+def test_older_bundles_say_true_or_false_of_the_stain():
+    spec = load_bundle("pbc-11").spec.model_dump(mode="json")
+    said = [BundleSpec.model_validate(spec | {"match_stain": each}).match_stain for each in (True, False)]
+    assert said == [StainMatching.ALL, StainMatching.NONE]
+    with pytest.raises(ValidationError, match="match_stain"):
+        BundleSpec.model_validate(spec | {"match_stain": "some"})
 
 
 def test_pbc_11_is_embedded():

@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 from hashlib import sha256
 
 import numpy as np
@@ -12,6 +13,7 @@ from napari_deepheme.classify.bundle import Head, NetworkFacts, OutOfDistributio
 from napari_deepheme.classify.ensemble import Ensemble, _view
 from napari_deepheme.classify.network import build_network, features_and_logits, load_member
 from napari_deepheme.classify.ood import OodReference
+from napari_deepheme.classify.stain import StainColours, StainMatching
 from napari_deepheme.errors import BundleError, OptionError
 from napari_deepheme.models.bundle import SPEC_FILE, save_bundle
 from napari_deepheme.models.device import Device, Precision
@@ -207,6 +209,21 @@ def test_a_glance_is_the_first_members_first_view(toy_bundle, crops, tmp_path):
     plain = seeing(toy_bundle, tmp_path / "once", 1.0).run(crops)
     np.testing.assert_allclose(glance.members, plain.members[:1], atol=HALF)
     assert np.isnan(glance.distance).all()
+
+
+def test_every_second_view_shows_a_slide_in_its_own_colours(toy_bundle, crops):
+    networks = [load_member(toy_bundle, each, torch.device("cpu")) for each in toy_bundle.spec.members]
+    home, slide = (
+        StainColours(glass=(0.0, 0.1, 0.2), red_cell=(0.2, 0.3, 0.2), nucleus=(1.2, blue, 0.5))
+        for blue in (1.8, 1.2)
+    )
+    facts = replace(NetworkFacts.of(toy_bundle.spec), stain=home, views=(1.0, 1.0, 1.2))
+    ensemble = Ensemble.from_networks(networks, facts)
+    views = {each: ensemble.matching(each).views(crops, slide) for each in StainMatching}
+    none, half, every = (views[each].split(len(crops)) for each in StainMatching)
+    torch.testing.assert_close(half, (every[0], none[1], every[2]))
+    assert not any(torch.allclose(*pair, atol=0.01) for pair in zip(none, every, strict=True))
+    torch.testing.assert_close(ensemble.views(crops), views[StainMatching.NONE])
 
 
 def test_a_network_that_gives_no_number_is_refused(toy_bundle, crops):
