@@ -41,6 +41,8 @@ def analysis(smear_path, toy_bundle):
 def docks(make_napari_viewer_proxy, smear_path, analysis):
     viewer = make_napari_viewer_proxy()
     _, docks = viewer.window.add_plugin_dock_widget(PLUGIN, "All docks")
+    viewer.window.show()
+    docks.setCurrentWidget(docks.summary)
     viewer.open(smear_path, plugin=PLUGIN)
     state_of(viewer).open(Session.of_analysis(analysis, "smear cells"))
     return docks
@@ -68,6 +70,7 @@ def test_an_audit_is_named_in_review_and_corrects_the_shares(docks, qtbot):
         qtbot.keyClick(docks.review.panel.gallery, Qt.Key.Key_Return)
     assert "" in told
     assert any("accepted cells of a random audit" in text for text in told)
+    docks.setCurrentWidget(docks.summary)
     qtbot.waitUntil(lambda: "Corrected by audit" in box.corrected.text(), timeout=60_000)
     assert "done" in box.audit_button.text()
     assert "random audit" not in box.corrected.text().replace("a random audit of this slide", "")

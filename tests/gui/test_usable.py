@@ -144,6 +144,19 @@ def test_what_can_be_used_has_a_name_and_is_reached_by_tab(docks, qtbot):
             assert group or policy & Qt.FocusPolicy.TabFocus, f"{named(each)} is left out by Tab"
 
 
+def test_summary_counts_once_it_is_seen(docks, qtbot):
+    summary, state = docks.summary, docks.summary.state
+    docks.setCurrentWidget(summary)
+    qtbot.wait(50)
+    before = summary.counts.text()
+    docks.setCurrentWidget(docks.classify)
+    state.delete(state.table["cell_id"].head(3).tolist())
+    qtbot.wait(50)
+    assert summary.counts.text() == before
+    docks.setCurrentWidget(summary)
+    assert f"of {len(state.table)} found" in summary.counts.text() != before
+
+
 def test_a_letter_with_alt_means_one_thing_in_a_dock(docks, qtbot):
     for dock in tabs(docks, qtbot):
         letters = dict.fromkeys("fvlpwh", "a menu of napari")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QTimer, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_deepheme.errors import DeepHemeError
@@ -35,7 +35,14 @@ class LearnBox(QWidget):
     Parameters
     ----------
     state : ViewerState
+
+    Signals
+    -------
+    answered : None
+        It says what was learned, or why nothing was.
     """
+
+    answered = Signal()
 
     def __init__(self, state: ViewerState) -> None:
         super().__init__()
@@ -138,7 +145,12 @@ class LearnBox(QWidget):
 
     def _on_failed(self, err: Exception) -> None:
         self._failed = str(err)
+        self._answer()
+
+    def _answer(self) -> None:
         self.refresh()
+        if self._failed or self.state.proposal is not None:
+            self.answered.emit()
 
     def _try(self, verb: Callable[[], object]) -> None:
         try:
@@ -157,11 +169,12 @@ class LearnBox(QWidget):
             state.assessment_changed,
             state.cells_changed,
             state.run_changed,
-            state.learned,
             state.signed,
         ):
             signal.connect(self._later)
             stack.callback(signal.disconnect, self._later, missing_ok=True)
+        state.learned.connect(self._answer)
+        stack.callback(state.learned.disconnect, self._answer, missing_ok=True)
         return stack
 
     def _lay_out(self) -> None:
