@@ -82,6 +82,24 @@ def markers_of(viewer: ViewerModel, layer: Points) -> Any:  # noqa: ANN401
     return None if drawn is None else drawn.node.points_markers
 
 
+def draw_text_if_any(viewer: ViewerModel, layer: Points | Shapes) -> None:
+    """Let the text of a layer be drawn once it has some: vispy draws a dozen glyphs for none.
+
+    With the programs for it this takes a tenth of a second of a layer's first frame.
+    """
+    canvas = canvas_of(viewer)
+    drawn = None if canvas is None else canvas.layer_to_visual.get(layer)
+    text = None if drawn is None else getattr(drawn.node, "text", None)
+    if text is None:
+        return
+
+    def follow(*_: object) -> None:
+        text.visible = getattr(layer.text.string, "constant", None) != ""
+
+    layer.text.events.connect(follow)
+    follow()
+
+
 def draw_shown_only(layer: Points) -> None:
     """Let a points layer of two dimensions draw no point that is not shown: napari 0.9 draws all of them."""
     slicing = getattr(layer, "_slicing_state", None)
