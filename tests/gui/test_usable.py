@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 from review_cells import analysis_of
 from superqt import QCollapsible
 
+from napari_deepheme.errors import OptionError
 from napari_deepheme.taxonomy import DEEPHEME_23, MUNICH_21, PBC_11
 from napari_deepheme.ui.review import keys as review_keys
 from napari_deepheme.ui.review.key_panel import KeyPanel
@@ -155,6 +156,14 @@ def test_summary_counts_once_it_is_seen(docks, qtbot):
     assert summary.counts.text() == before
     docks.setCurrentWidget(summary)
     assert f"of {len(state.table)} found" in summary.counts.text() != before
+
+
+def test_what_learning_came_to_is_scrolled_to(docks, qtbot):
+    docks.setCurrentWidget(docks.review)
+    qtbot.wait(50)
+    box = docks.review.panel.learn_box
+    box._on_failed(OptionError("These labels say little. " * 12))
+    qtbot.waitUntil(lambda: box.line.visibleRegion().boundingRect().height() == box.line.height())
 
 
 def test_a_letter_with_alt_means_one_thing_in_a_dock(docks, qtbot):

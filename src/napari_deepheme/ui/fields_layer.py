@@ -15,7 +15,7 @@ from napari_deepheme.fields import Field, FieldKind, ranked
 from napari_deepheme.ui.drawn import image_shape
 from napari_deepheme.ui.layer_keys import LayerKey
 from napari_deepheme.ui.layers import placement
-from napari_deepheme.ui.napari_versions import draw_text_if_any
+from napari_deepheme.ui.napari_versions import draw_text_if_any, insert_aside
 from napari_deepheme.ui.slides import fields_on, is_fields, slide_path
 
 if TYPE_CHECKING:
@@ -61,19 +61,13 @@ def show_fields(viewer: ViewerModel, image: Image, fields: Sequence[Field], used
     used : collection of str
         Names of the fields that are counted in.
     """
-    selection = viewer.layers.selection
-    chosen, active = set(selection), selection.active
     layer = fields_layer(fields, used, image)
     for former in fields_on(viewer, image):
         if not has_edits(former):
             viewer.layers.remove(former)
-    viewer.layers.insert(viewer.layers.index(image) + 1, layer)
+    insert_aside(viewer.layers, viewer.layers.index(image) + 1, layer)
     draw_text_if_any(viewer, layer)
     layer.metadata[LayerKey.FIELDS]["name"] = layer.name  # napari made it unique
-    still = {each for each in chosen if each in viewer.layers}
-    if still:
-        viewer.layers.selection = still
-        viewer.layers.selection.active = active if active in still else None
     return layer
 
 

@@ -56,7 +56,7 @@ class ReviewDock(QWidget):
         self._touched: tuple[int, ...] = ()
         self._led_to: int | None = None
         self._live = True
-        self._marker = Marker(viewer)
+        self._marker = Marker(self.state.viewer)
         self._adding = AddByClick(viewer, lambda: self.state.slide, self._add)
         self._late = QTimer(self)
         self._late.setSingleShot(True)

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_deepheme.errors import DeepHemeError
 from napari_deepheme.ui.learn_task import LearnTask
-from napari_deepheme.ui.learning import proposal_lines, ready_line, why_not
+from napari_deepheme.ui.learning import Proposal, proposal_lines, ready_line, why_not
 from napari_deepheme.ui.review.labels_button import LabelsButton
 from napari_deepheme.ui.review.sign_box import signing
 from napari_deepheme.ui.runner import Runner
@@ -49,6 +49,7 @@ class LearnBox(QWidget):
         self.state = state
         self._runner: Runner | None = None
         self._failed = ""
+        self._answer: Proposal | str = ""
         self.learn_button = button("Learn from &corrections", _LEARN_TIP, self.learn)
         self.labels_button = LabelsButton(state, self._try)
         self.use_button = button("&Use it", _USE_TIP, lambda: self._try(state.use_proposal))
@@ -96,6 +97,10 @@ class LearnBox(QWidget):
         self._show_sign()
         ready = ready_line(session, others) if session is not None and not why else why
         self.line.setText("\n".join(self._lines(session, ready)))
+        answer = proposal or self._failed
+        if answer and answer != self._answer:
+            self.answered.emit()
+        self._answer = answer
 
     def release(self) -> None:
         """Let go of the state; once is enough."""
@@ -145,12 +150,7 @@ class LearnBox(QWidget):
 
     def _on_failed(self, err: Exception) -> None:
         self._failed = str(err)
-        self._answer()
-
-    def _answer(self) -> None:
         self.refresh()
-        if self._failed or self.state.proposal is not None:
-            self.answered.emit()
 
     def _try(self, verb: Callable[[], object]) -> None:
         try:
@@ -169,12 +169,11 @@ class LearnBox(QWidget):
             state.assessment_changed,
             state.cells_changed,
             state.run_changed,
+            state.learned,
             state.signed,
         ):
             signal.connect(self._later)
             stack.callback(signal.disconnect, self._later, missing_ok=True)
-        state.learned.connect(self._answer)
-        stack.callback(state.learned.disconnect, self._answer, missing_ok=True)
         return stack
 
     def _lay_out(self) -> None:

@@ -17,7 +17,6 @@ from napari_deepheme.ui.review.legend import Legend
 from napari_deepheme.ui.review.reviewer import Reviewer
 from napari_deepheme.ui.widgets import Folded, label, tip
 
-
 _LAID_OUT_MS = 50
 
 
