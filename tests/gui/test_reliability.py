@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtWidgets import QLabel, QWidget
 from review_cells import analysis_of
 
 from napari_deepheme.cells import RawOutputs
@@ -54,6 +55,34 @@ def test_a_slide_like_ours_is_green_with_corrected_shares(docks, qtbot):
     assert "Corrected by em" in box.corrected.text()
     assert "L2" in box.corrected.text()
     assert "lie above the review threshold" in box.corrected.text()
+
+
+class Painted(QObject):
+    """Notes the lines that have not all of their height while something is painted."""
+
+    def __init__(self, content):
+        super().__init__()
+        self.lines, self.squeezed = content.findChildren(QLabel), set()
+        for each in content.findChildren(QWidget):
+            each.installEventFilter(self)
+
+    def eventFilter(self, _, event):
+        if event.type() == QEvent.Type.Paint:
+            shown = [each for each in self.lines if each.isVisible()]
+            self.squeezed |= {
+                each.text() for each in shown if each.heightForWidth(each.width()) > each.height() + 1
+            }
+        return False
+
+
+def test_no_line_of_the_summary_is_painted_on_another_when_the_comparison_comes_in(docks, qtbot):
+    box = docks.summary.reliability
+    qtbot.waitUntil(lambda: "Comparing" in box.verdict.text())
+    qtbot.wait(50)
+    painted = Painted(box.parentWidget())
+    qtbot.waitUntil(lambda: "Green" in box.verdict.text(), timeout=60_000)
+    qtbot.wait(50)
+    assert not painted.squeezed
 
 
 def test_an_audit_is_named_in_review_and_corrects_the_shares(docks, qtbot):
