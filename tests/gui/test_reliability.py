@@ -66,7 +66,7 @@ class Painted(QObject):
         for each in content.findChildren(QWidget):
             each.installEventFilter(self)
 
-    def eventFilter(self, _, event):
+    def eventFilter(self, _, event):  # noqa: N802 - Qt's name
         if event.type() == QEvent.Type.Paint:
             shown = [each for each in self.lines if each.isVisible()]
             self.squeezed |= {
