@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtWidgets import QLabel, QWidget
 from review_cells import analysis_of
 
 from napari_deepheme.cells import RawOutputs
@@ -41,6 +42,8 @@ def analysis(smear_path, toy_bundle):
 def docks(make_napari_viewer_proxy, smear_path, analysis):
     viewer = make_napari_viewer_proxy()
     _, docks = viewer.window.add_plugin_dock_widget(PLUGIN, "All docks")
+    viewer.window.show()
+    docks.setCurrentWidget(docks.summary)
     viewer.open(smear_path, plugin=PLUGIN)
     state_of(viewer).open(Session.of_analysis(analysis, "smear cells"))
     return docks
@@ -52,6 +55,34 @@ def test_a_slide_like_ours_is_green_with_corrected_shares(docks, qtbot):
     assert "Corrected by em" in box.corrected.text()
     assert "L2" in box.corrected.text()
     assert "lie above the review threshold" in box.corrected.text()
+
+
+class Painted(QObject):
+    """Notes the lines that have not all of their height while something is painted."""
+
+    def __init__(self, content):
+        super().__init__()
+        self.lines, self.squeezed = content.findChildren(QLabel), set()
+        for each in content.findChildren(QWidget):
+            each.installEventFilter(self)
+
+    def eventFilter(self, _, event):  # noqa: N802 - Qt's name
+        if event.type() == QEvent.Type.Paint:
+            shown = [each for each in self.lines if each.isVisible()]
+            self.squeezed |= {
+                each.text() for each in shown if each.heightForWidth(each.width()) > each.height() + 1
+            }
+        return False
+
+
+def test_no_line_of_the_summary_is_painted_on_another_when_the_comparison_comes_in(docks, qtbot):
+    box = docks.summary.reliability
+    qtbot.waitUntil(lambda: "Comparing" in box.verdict.text())
+    qtbot.wait(50)
+    painted = Painted(box.parentWidget())
+    qtbot.waitUntil(lambda: "Green" in box.verdict.text(), timeout=60_000)
+    qtbot.wait(50)
+    assert not painted.squeezed
 
 
 def test_an_audit_is_named_in_review_and_corrects_the_shares(docks, qtbot):
@@ -68,6 +99,7 @@ def test_an_audit_is_named_in_review_and_corrects_the_shares(docks, qtbot):
         qtbot.keyClick(docks.review.panel.gallery, Qt.Key.Key_Return)
     assert "" in told
     assert any("accepted cells of a random audit" in text for text in told)
+    docks.setCurrentWidget(docks.summary)
     qtbot.waitUntil(lambda: "Corrected by audit" in box.corrected.text(), timeout=60_000)
     assert "done" in box.audit_button.text()
     assert "random audit" not in box.corrected.text().replace("a random audit of this slide", "")

@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 from review_cells import analysis_of
 from superqt import QCollapsible
 
+from napari_deepheme.errors import OptionError
 from napari_deepheme.taxonomy import DEEPHEME_23, MUNICH_21, PBC_11
 from napari_deepheme.ui.review import keys as review_keys
 from napari_deepheme.ui.review.key_panel import KeyPanel
@@ -142,6 +143,27 @@ def test_what_can_be_used_has_a_name_and_is_reached_by_tab(docks, qtbot):
             policy = each.focusPolicy()
             group = isinstance(each, QAbstractButton) and each.autoExclusive()
             assert group or policy & Qt.FocusPolicy.TabFocus, f"{named(each)} is left out by Tab"
+
+
+def test_summary_counts_once_it_is_seen(docks, qtbot):
+    summary, state = docks.summary, docks.summary.state
+    docks.setCurrentWidget(summary)
+    qtbot.wait(50)
+    before = summary.counts.text()
+    docks.setCurrentWidget(docks.classify)
+    state.delete(state.table["cell_id"].head(3).tolist())
+    qtbot.wait(50)
+    assert summary.counts.text() == before
+    docks.setCurrentWidget(summary)
+    assert f"of {len(state.table)} found" in summary.counts.text() != before
+
+
+def test_what_learning_came_to_is_scrolled_to(docks, qtbot):
+    docks.setCurrentWidget(docks.review)
+    qtbot.wait(50)
+    box = docks.review.panel.learn_box
+    box._on_failed(OptionError("These labels say little. " * 12))
+    qtbot.waitUntil(lambda: box.line.visibleRegion().boundingRect().height() == box.line.height())
 
 
 def test_a_letter_with_alt_means_one_thing_in_a_dock(docks, qtbot):

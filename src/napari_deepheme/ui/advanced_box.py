@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QWidget
-from superqt import QCollapsible
 
 from napari_deepheme.analysis.options import AnalysisOptions, RunOptions
 from napari_deepheme.models.device import Device, Precision
-from napari_deepheme.ui.widgets import tip
+from napari_deepheme.ui.widgets import Folded, tip
 
 _STAIN_TIP = (
     "Show the cells to the model in the colours of its training cells, measured on cells from all over the "
@@ -29,18 +27,11 @@ _PRECISION_TIP = (
 )
 
 
-class AdvancedBox(QCollapsible):
+class AdvancedBox(Folded):
     """Says how the networks run and what of the slide they are matched to."""
 
     def __init__(self) -> None:
-        # its own icons are drawn in black, whatever the theme
-        super().__init__(expandedIcon=QIcon(), collapsedIcon=QIcon())
-        title = tip(
-            self.toggleButton(), "How the networks run, and what of the slide the calls are matched to."
-        )
-        title.setStyleSheet("text-align: left; border: none; background: transparent;")
-        self.toggled.connect(self._entitle)
-        self._entitle(expanded=False)
+        super().__init__("Advanced", "How the networks run, and what of the slide the calls are matched to.")
         usual, run = AnalysisOptions(), RunOptions()
         self.stain_check = tip(QCheckBox("the stain"), _STAIN_TIP)
         self.stain_check.setChecked(usual.match_stain)
@@ -62,9 +53,6 @@ class AdvancedBox(QCollapsible):
         for each in (self, self.content()):
             if (layout := each.layout()) is not None:
                 layout.setContentsMargins(0, 0, 0, 0)
-
-    def _entitle(self, expanded: bool) -> None:
-        self.setText("▾ Advanced" if expanded else "▸ Advanced")
 
     def applied(self, options: AnalysisOptions) -> AnalysisOptions:
         """Options with what is chosen here."""

@@ -29,7 +29,7 @@ from napari_deepheme.ui.layers import (
     paint_cells,
     placement,
 )
-from napari_deepheme.ui.napari_versions import draw_shown_only, redraw_points, soon
+from napari_deepheme.ui.napari_versions import draw_shown_only, draw_text_if_any, redraw_points, soon
 from napari_deepheme.ui.session import Session
 from napari_deepheme.ui.slides import slide_layers, slide_path
 from napari_deepheme.ui.state import Ids, ViewerState
@@ -144,6 +144,7 @@ class CellsView:
         layer.events.data.connect(self._on_data)
         draw_halo(self.state.viewer, layer)
         draw_shown_only(layer)
+        draw_text_if_any(self.state.viewer, layer)
 
     def _update(self, ids: Ids) -> None:
         """Bring the rows of some cells up to date."""

@@ -15,6 +15,7 @@ from napari_deepheme.fields import Field, FieldKind, ranked
 from napari_deepheme.ui.drawn import image_shape
 from napari_deepheme.ui.layer_keys import LayerKey
 from napari_deepheme.ui.layers import placement
+from napari_deepheme.ui.napari_versions import draw_text_if_any, insert_aside, on_selected
 from napari_deepheme.ui.slides import fields_on, is_fields, slide_path
 
 if TYPE_CHECKING:
@@ -60,18 +61,13 @@ def show_fields(viewer: ViewerModel, image: Image, fields: Sequence[Field], used
     used : collection of str
         Names of the fields that are counted in.
     """
-    selection = viewer.layers.selection
-    chosen, active = set(selection), selection.active
     layer = fields_layer(fields, used, image)
     for former in fields_on(viewer, image):
         if not has_edits(former):
             viewer.layers.remove(former)
-    viewer.layers.insert(viewer.layers.index(image) + 1, layer)
+    insert_aside(viewer.layers, viewer.layers.index(image) + 1, layer)
+    draw_text_if_any(viewer, layer)
     layer.metadata[LayerKey.FIELDS]["name"] = layer.name  # napari made it unique
-    still = {each for each in chosen if each in viewer.layers}
-    if still:
-        viewer.layers.selection = still
-        viewer.layers.selection.active = active if active in still else None
     return layer
 
 
@@ -92,8 +88,15 @@ def fields_layer(fields: Sequence[Field], used: Collection[str], image: Image) -
         **placement(image),
     )
     recolour(layer)
+    on_selected(layer, lambda *_: _draw_used(layer))
     layer.metadata[LayerKey.FIELDS] |= {"name": layer.name, "made": _fingerprint(layer)}
     return layer
+
+
+def _draw_used(layer: Shapes) -> None:
+    """Let what is drawn next be used: an older napari gives it the features of the shape selected last."""
+    if layer.feature_defaults["kind"].iloc[0] != _DRAWN:
+        layer.feature_defaults = _DEFAULTS
 
 
 def has_edits(layer: Shapes) -> bool:

@@ -171,7 +171,7 @@ def why_not(session: Session | None, others: Sequence[LabelledFile] = (), *, run
         return _NO_FILE
     counts = counts_of(session, others)
     if not enough(counts, analysis.facts.bundle.taxonomy):
-        return f"{FEWEST} labels in each of two classes, or of a new one, teach: {_so_far(counts)}."
+        return f"Needs {FEWEST} labels in each of two classes, or of a new one: {_so_far(counts)}."
     return "A run is under way; wait for it, or cancel it." if running else ""
 
 

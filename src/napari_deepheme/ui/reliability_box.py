@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QTimer, Signal  # type: ignore[attr-defined]
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_deepheme.analysis.result import Analysis
@@ -46,19 +47,27 @@ def reliability_job(analysis: Analysis) -> Job[Reliability]:
 
 
 class ReliabilityBox(QWidget):
-    """Follows the analysis in hand; computes on a thread, once nothing changed for a moment.
+    """Follows the analysis in hand; computes on a thread, once it is seen and nothing changed for a moment.
 
     Parameters
     ----------
     state : ViewerState
     on_audit : callable
         Called once cells are drawn, or with a person's wish to go on naming them.
+
+    Signals
+    -------
+    changed : None
+        It says something else, and may need another height.
     """
+
+    changed = Signal()
 
     def __init__(self, state: ViewerState, on_audit: Callable[[], None]) -> None:
         super().__init__()
         self._state, self._on_audit = state, on_audit
         self._run: JobRun | None = None
+        self._is_stale = False
         self.verdict = tip(label(), _VERDICT_TIP)
         self.corrected = tip(
             label(),
@@ -94,21 +103,35 @@ class ReliabilityBox(QWidget):
         self._show_audit()
         analysis = self._state.analysis
         ready = analysis is not None and self._state.run is None and len(analysis.ids) > 0
+        self._is_stale = ready
         self.setVisible(ready)
         if ready:
-            self._timer.start()
+            self._start_when_seen()
         else:
             self._timer.stop()
             self._stop()
+
+    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name
+        """Compare what changed while nobody looked."""
+        super().showEvent(event)
+        self._start_when_seen()
+
+    def _start_when_seen(self) -> None:
+        if self._is_stale and self.isVisible():
+            self._timer.start()
 
     def _on_cells(self, *_: object) -> None:
         """A label changes the numbers of an audit alone, and those only once it is whole."""
         if self._state.audit and self._state.run is None:
             self._show_audit()
             if not self._state.audit_waiting:
-                self._timer.start()
+                self._is_stale = True
+                self._start_when_seen()
 
     def _compute(self) -> None:
+        if not self.isVisible():
+            return  # it was hidden meanwhile: once it is shown again
+        self._is_stale = False
         self._stop()
         analysis = self._state.analysis
         if analysis is None:
@@ -118,6 +141,7 @@ class ReliabilityBox(QWidget):
         self._run.failed.connect(self._fail)
         if not self.verdict.text():
             self.verdict.setText(f"{_COMPARING}…")
+            self.changed.emit()
         self._run.start()
 
     def _stop(self) -> None:
@@ -139,12 +163,14 @@ class ReliabilityBox(QWidget):
             lines.insert(0, f"Corrected by {best.method}, %: {' · '.join(_share_texts(shares))}")
         self.corrected.setText("\n".join(lines))
         self.corrected.setVisible(True)
+        self.changed.emit()
 
     def _fail(self, err: Exception) -> None:
         if not isinstance(err, DeepHemeError):
             raise err
         self.verdict.setText(f"⚠ {err}")
         self.corrected.setVisible(False)
+        self.changed.emit()
 
     def _show_audit(self) -> None:
         drawn, waiting = len(self._state.audit), len(self._state.audit_waiting)

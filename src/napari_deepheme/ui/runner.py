@@ -20,6 +20,8 @@ from napari_deepheme.ui.worker import JobRun
 _log = logging.getLogger(__name__)
 _SHOW_EVERY_MS = 250
 _STEPS = 100
+_STARTING = "Starting…"
+_WAITING = "Waiting for the last batch of the cancelled run…"
 
 _ending: set[Runner] = set()
 """Runs that ended for the window, with their threads in the last step; a new one waits for them."""
@@ -39,7 +41,7 @@ class Runner(QObject):
     def __init__(self, state: ViewerState, task: Task[Any]) -> None:
         super().__init__()
         self.state, self.task = state, task
-        self.progress, self.line = Progress("Starting"), "Starting…"
+        self.progress, self.line = Progress("Starting"), _STARTING
         self._run: JobRun | None = None
         self._bar: Any = None
         self._is_over = False
@@ -50,11 +52,12 @@ class Runner(QObject):
 
     def start(self) -> None:
         """Start, once the former run of this viewer has let go of its files."""
-        self.state.run_is(self)
         former = next((each for each in _ending if each.state is self.state), None)
         if former is not None:
             former._next = self
-        else:
+            self.line = _WAITING
+        self.state.run_is(self)
+        if former is None:
             self._begin()
 
     def cancel(self) -> None:
@@ -70,6 +73,8 @@ class Runner(QObject):
     def _begin(self) -> None:
         if self.state.run is not self:
             return  # cancelled while it waited
+        self.line = _STARTING
+        self.state.run_came_on.emit()
         self._bar = activity(total=_STEPS, desc="DeepHeme")
         still_activity(self.state.viewer)
         self._run = JobRun(self.task.job(), self)

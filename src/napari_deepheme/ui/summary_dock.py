@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     import napari.viewer
 
 _CAVEAT = f"Intervals hold the sampling error only, not the model's confusions. {RESEARCH_USE}"
+_NOTHING = "Run “Classify cells”, or open an analysis (*.deepheme.db) or a cells.csv."
+_UNDER_WAY = "A run is under way."
 _REVIEW_TIP = "Select the cells that wait for a person; they are squares on the slide."
 
 
@@ -78,17 +80,20 @@ class SummaryDock(QWidget):
         self.display_box = DisplayBox(self.state)
         self.export_menu = ExportMenu(self.state, self._view.take_edits)
         self._lay_out()
+        self.reliability.changed.connect(self._area.lay_out_now)
         # several edits in a row are counted once
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(0)
-        self._timer.timeout.connect(self.refresh)
+        self._timer.timeout.connect(self._refresh_seen)
         self._release = self._to_release()
         self.destroyed.connect(self._release.close)
         self.refresh()
 
     def refresh(self) -> None:
         """Show the numbers as they are now."""
+        self._timer.stop()
+        self._is_stale = False
         session = self.state.session
         nothing = session is None
         for each in (self.table, self.review_button, self.indices, self.notices, self.display_box):
@@ -98,7 +103,7 @@ class SummaryDock(QWidget):
         self.thresholds.refresh()
         if session is None:
             self.header.setText("No classified cells yet.")
-            self.counts.setText("Run “Classify cells”, or open an analysis (*.deepheme.db) or a cells.csv.")
+            self.counts.setText(_NOTHING if self.state.run is None else _UNDER_WAY)
             self.table.show_rows([], frozenset())
         else:
             self._show(session)
@@ -113,8 +118,7 @@ class SummaryDock(QWidget):
     def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name
         """Come up with the numbers of now, not with those of before for a moment."""
         super().showEvent(event)
-        if self._timer.isActive():
-            self._timer.stop()
+        if self._is_stale:
             self.refresh()
 
     def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802 - Qt's name
@@ -140,7 +144,13 @@ class SummaryDock(QWidget):
         self.indices.setText("\n".join(index_lines(differential)))
 
     def _later(self, *_: object) -> None:
-        self._timer.start()
+        self._is_stale = True
+        if self.isVisible():  # a dock that nobody sees counts when it is shown
+            self._timer.start()
+
+    def _refresh_seen(self) -> None:
+        if self.isVisible():
+            self.refresh()
 
     def _hide_unticked(self) -> None:
         self.state.hide(self.table.hidden_codes)

@@ -14,6 +14,7 @@ from napari_deepheme.jobs import Job, Progress
 from napari_deepheme.store import AnalysisFile
 from napari_deepheme.ui.cells_view import CellsView
 from napari_deepheme.ui.fields_layer import show_fields
+from napari_deepheme.ui.napari_versions import soon
 from napari_deepheme.ui.run import (
     Opened,
     Request,
@@ -135,11 +136,21 @@ class ClassifyTask:
             self._state.renew(self._session, analysis)
         lines = [outcome_text(analysis, self._request.options.target_cells)]
         if analysis.facts.fields:
-            taken = {region.name for region in analysis.regions}
-            show_fields(self._view.state.viewer, self._image, analysis.facts.fields, taken)
+            self._show_fields(analysis)
             sentence = seen(analysis.facts.fields)
             lines += [sentence] if sentence not in lines[0] else []  # a warning may have said it
         return "\n".join(filter(None, [*lines, *self._remarks])).strip()
+
+    def _show_fields(self, analysis: Analysis) -> None:
+        """Show them once the cells are shown: both at once, and the window stands still."""
+        viewer, image = self._state.viewer, self._image
+        taken = {region.name for region in analysis.regions}
+
+        def show() -> None:
+            if image in viewer.layers:
+                show_fields(viewer, image, analysis.facts.fields, taken)
+
+        soon(viewer, show)
 
     def cancelled(self) -> str:
         """The cells found so far stay."""

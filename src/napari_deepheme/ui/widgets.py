@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from qtpy.QtCore import QCoreApplication, QEvent, Qt
-from qtpy.QtGui import QShowEvent
+from qtpy.QtGui import QIcon, QShowEvent
 from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from superqt import QCollapsible
 
 W = TypeVar("W", bound=QWidget)
 
@@ -25,6 +26,30 @@ def button(text: str, tooltip: str, on_click: Callable[[], object]) -> QPushButt
     made = tip(QPushButton(text), tooltip)
     made.clicked.connect(on_click)
     return made
+
+
+class Folded(QCollapsible):
+    """A part of a dock that is folded up at first, with its sign in the colour of its title.
+
+    Parameters
+    ----------
+    title : str
+    tooltip : str
+        What is in it.
+    """
+
+    def __init__(self, title: str, tooltip: str) -> None:
+        # superqt's own signs are drawn in black, whatever the theme
+        super().__init__(expandedIcon=QIcon(), collapsedIcon=QIcon())
+        self._title = title
+        self.setDuration(0)
+        tip(self.toggleButton(), tooltip)
+        self.toggleButton().setStyleSheet("text-align: left; border: none; background: transparent;")
+        self.toggled.connect(self._entitle)
+        self._entitle(expanded=False)
+
+    def _entitle(self, expanded: bool) -> None:
+        self.setText(f"{'▾' if expanded else '▸'} {self._title}")
 
 
 class Scrolled(QScrollArea):

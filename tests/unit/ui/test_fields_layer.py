@@ -133,7 +133,8 @@ def edit_move(layer):
 
 
 def edit_delete(layer):
-    layer.remove([0])
+    layer.selected_data = {0}
+    layer.remove_selected()
 
 
 def edit_use(layer):

@@ -20,7 +20,7 @@ def cell_lines(row: pd.Series | None, votes: str = "") -> tuple[str, str]:
         See :func:`votes_of`.
     """
     if row is None:
-        return "no cell", ""
+        return "", ""
     first = f"cell {row['cell_id']}"
     if row["label_source"] == PERSON and row["label"] != row["class"]:
         first += f" · {row['label'] or 'no class yet'} by a person"

@@ -20,7 +20,7 @@ from napari_deepheme.ui.review.key_choice import KeyChoice
 from napari_deepheme.ui.review.keys import ClassKeys
 from napari_deepheme.ui.review.learn_box import LearnBox
 from napari_deepheme.ui.review.marker import Marker
-from napari_deepheme.ui.review.order import CellFilter, progress
+from napari_deepheme.ui.review.order import CellFilter, Show, progress
 from napari_deepheme.ui.review.panel import ReviewPanel
 from napari_deepheme.ui.review.reviewer import Reviewer
 from napari_deepheme.ui.review.shortcuts import Action, meaning
@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 
 _TABLE_MPP = 0.25  # a table does not say for which scale its model was made
 _CATCH_UP_MS = 200
-_NOTHING = "No classified cells yet. Run “Classify cells”, or open a cells.csv."
+_NOTHING = "No classified cells yet. Run “Classify cells”, or open an analysis or a cells.csv."
+_NONE_TO_REVIEW = "Nothing to review. Choose “all” under Show to see every cell."
+_TO_REVIEW = (Show.TO_REVIEW, Show.WAITING)
+_NONE_SUCH = "No such cells. Choose others above."
 
 
 class ReviewDock(QWidget):
@@ -53,7 +56,7 @@ class ReviewDock(QWidget):
         self._touched: tuple[int, ...] = ()
         self._led_to: int | None = None
         self._live = True
-        self._marker = Marker(viewer)
+        self._marker = Marker(self.state.viewer)
         self._adding = AddByClick(viewer, lambda: self.state.slide, self._add)
         self._late = QTimer(self)
         self._late.setSingleShot(True)
@@ -233,6 +236,8 @@ class ReviewDock(QWidget):
         reviewer, table = self.reviewer, self.state.table
         there = self._session is not None
         self.panel.enable(there)
+        to_review = reviewer.wanted == CellFilter(reviewer.wanted.show) and reviewer.wanted.show in _TO_REVIEW
+        self.panel.gallery.empty = (_NONE_TO_REVIEW if to_review else _NONE_SUCH) if there else _NOTHING
         self.panel.gallery.refresh()
         counts = progress(table) if there else {}
         order = list(dict.fromkeys((*self.choice.classes, *counts)))
@@ -242,7 +247,7 @@ class ReviewDock(QWidget):
             sorted({*table["region"].unique()} - {""}) if there else [],
         )
         changed = f"changed {reviewer.n_settled} of {len(reviewer)} · {reviewer.n_waiting} to review"
-        self.panel.count.setText(changed if there else _NOTHING)
+        self.panel.count.setText(changed if there else "")
         # a person who looks elsewhere while cells come in is not taken back
         self._show_place(lead=self.reviewer.current_id != self._led_to)
 

@@ -32,6 +32,11 @@ _STEPS = {
 class Gallery(QAbstractScrollArea):
     """The cells of a :class:`Reviewer` as thumbnails.
 
+    Attributes
+    ----------
+    empty : str
+        What it says where there are none.
+
     Signals
     -------
     chosen : int
@@ -53,6 +58,7 @@ class Gallery(QAbstractScrollArea):
     ) -> None:
         super().__init__(parent)
         self._reviewer, self._colour_of, self._name_of = reviewer, colour_of, name_of
+        self.empty = ""
         self._reader: CropReader | None = None
         self._open_readers: list[CropReader] = []
         # no method of this object is called when it is destroyed, hence a function and a list
@@ -70,7 +76,6 @@ class Gallery(QAbstractScrollArea):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
         self.setAccessibleName("Gallery of cells")
-        self.setMinimumHeight(2 * (_LEAST_TILE + CAPTION))
         self._crop_ready.connect(self._on_crop_ready)
 
     @property
@@ -97,6 +102,7 @@ class Gallery(QAbstractScrollArea):
         heading = _HEADING if self._reviewer.grouped else 0
         sizes = [count for _, count in self._reviewer.groups]
         self._grid = Grid(sizes, columns, (side, side + CAPTION), heading)
+        self.setMinimumHeight(heading + 2 * (side + CAPTION))  # two whole rows
         bar = self._bar
         bar.setPageStep(self._port.height())
         bar.setSingleStep((side + CAPTION) // 2)
@@ -147,7 +153,8 @@ class Gallery(QAbstractScrollArea):
                 paint_tile(painter, self.tile_box(index), tile, crop, self._colour_of(tile.code), look)
             if not len(self._reviewer):
                 painter.setPen(self.palette().windowText().color())
-                painter.drawText(self._port.rect(), Qt.AlignmentFlag.AlignCenter, "No cells to show.")
+                flags = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
+                painter.drawText(self._port.rect().adjusted(12, 0, -12, 0), flags, self.empty)
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802
         """Lay out anew."""

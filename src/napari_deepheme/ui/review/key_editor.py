@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
 
 from napari_deepheme.errors import OptionError
 from napari_deepheme.taxonomy import CellClass, known_classes
-from napari_deepheme.ui.review.keys import HEMELABEL, ClassKeys, default_keys
+from napari_deepheme.ui.review.keys import HEMELABEL, ClassKeys, default_keys, in_key_order
 from napari_deepheme.ui.widgets import button, label, tip
 
 
@@ -66,6 +66,7 @@ class KeyEditor(QDialog):
                     chosen = chosen.with_key(field.text(), code)
         except OptionError as err:
             self.message.setText(str(err))
+            self.message.show()
             return
         self._keys = chosen
         super().accept()
@@ -75,14 +76,14 @@ class KeyEditor(QDialog):
         while self._form.rowCount():
             self._form.removeRow(0)
         self.fields = {}
-        for each in (*self._classes, *known_classes(more).classes):
+        for each in in_key_order((*self._classes, *known_classes(more).classes), keys):
             field = tip(QLineEdit(keys.key_of(each.code)), f"One letter, digit or sign for {each.name}.")
             field.setMaxLength(1)
             field.setFixedWidth(40)
             field.setAccessibleName(f"Key of {each.name}")
             self._form.addRow(f"{each.name} ({each.code})", field)
             self.fields[each.code] = field
-        self.message.setText("")
+        self.message.hide()
 
     def _codes(self) -> set[str]:
         return {each.code for each in self._classes}

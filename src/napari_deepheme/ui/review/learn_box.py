@@ -6,12 +6,12 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QTimer, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_deepheme.errors import DeepHemeError
 from napari_deepheme.ui.learn_task import LearnTask
-from napari_deepheme.ui.learning import proposal_lines, ready_line, why_not
+from napari_deepheme.ui.learning import Proposal, proposal_lines, ready_line, why_not
 from napari_deepheme.ui.review.labels_button import LabelsButton
 from napari_deepheme.ui.review.sign_box import signing
 from napari_deepheme.ui.runner import Runner
@@ -35,13 +35,21 @@ class LearnBox(QWidget):
     Parameters
     ----------
     state : ViewerState
+
+    Signals
+    -------
+    answered : None
+        It says what was learned, or why nothing was.
     """
+
+    answered = Signal()
 
     def __init__(self, state: ViewerState) -> None:
         super().__init__()
         self.state = state
         self._runner: Runner | None = None
         self._failed = ""
+        self._answer: Proposal | str = ""
         self.learn_button = button("Learn from &corrections", _LEARN_TIP, self.learn)
         self.labels_button = LabelsButton(state, self._try)
         self.use_button = button("&Use it", _USE_TIP, lambda: self._try(state.use_proposal))
@@ -89,6 +97,10 @@ class LearnBox(QWidget):
         self._show_sign()
         ready = ready_line(session, others) if session is not None and not why else why
         self.line.setText("\n".join(self._lines(session, ready)))
+        answer = proposal or self._failed
+        if answer and answer != self._answer:
+            self.answered.emit()
+        self._answer = answer
 
     def release(self) -> None:
         """Let go of the state; once is enough."""

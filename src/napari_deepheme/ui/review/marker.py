@@ -8,7 +8,7 @@ import numpy as np
 from napari.layers import Layer, Points
 
 from napari_deepheme.ui.layers import placement
-from napari_deepheme.ui.napari_versions import camera_of
+from napari_deepheme.ui.napari_versions import camera_of, draw_text_if_any, insert_aside
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -60,7 +60,6 @@ class Marker:
             self._go_to(layer)
 
     def _made(self, place: dict[str, Any]) -> Points:
-        selected = set(self._viewer.layers.selection)
         layer = Points(
             np.zeros((0, 2)),
             name=_NAME,
@@ -70,9 +69,10 @@ class Marker:
             metadata={MARKER_KEY: True},
             **place,
         )
-        self._viewer.add_layer(layer)
         # what a person has selected stays selected: this is not for editing
-        self._viewer.layers.selection = selected
+        layers = self._viewer.layers
+        insert_aside(layers, len(layers), layer)
+        draw_text_if_any(self._viewer, layer)
         layer.editable = False
         return layer
 

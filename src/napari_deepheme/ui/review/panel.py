@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
-from superqt import QCollapsible
 
 from napari_deepheme.taxonomy import CellClass
 from napari_deepheme.ui.review.controls import FilterBar
@@ -16,7 +15,9 @@ from napari_deepheme.ui.review.keys import NEXT_KEY, NO_CELL_KEY, ClassKeys, in_
 from napari_deepheme.ui.review.learn_box import LearnBox
 from napari_deepheme.ui.review.legend import Legend
 from napari_deepheme.ui.review.reviewer import Reviewer
-from napari_deepheme.ui.widgets import label, tip
+from napari_deepheme.ui.widgets import Folded, label, tip
+
+_LAID_OUT_MS = 50
 
 
 class ReviewPanel(QScrollArea):
@@ -53,6 +54,11 @@ class ReviewPanel(QScrollArea):
         self.add_button.setCheckable(True)
         self.legend = Legend()
         self.filters.used.connect(self.gallery.setFocus)
+        # once it is laid out; on a small screen it would lie below what is seen
+        self._answer = QTimer(self)
+        self._answer.setSingleShot(True)
+        self._answer.timeout.connect(lambda: self.ensureWidgetVisible(learn_box, 0, 0))
+        learn_box.answered.connect(lambda: self._answer.start(_LAID_OUT_MS))
         self._lay_out()
 
     def show_keys(self, classes: list[CellClass], keys: ClassKeys) -> None:
@@ -71,11 +77,10 @@ class ReviewPanel(QScrollArea):
         buttons = QHBoxLayout()
         buttons.addWidget(self.add_button)
         buttons.addWidget(self.keys_button)
-        classes = tip(
-            QCollapsible("Classes present and progress"),
+        classes = Folded(
+            "Classes present and progress",
             "The colour of each class, and how many of its cells to review are settled.",
         )
-        classes.setDuration(0)
         classes.addWidget(self.legend)
         inner = QWidget()
         layout = QVBoxLayout(inner)

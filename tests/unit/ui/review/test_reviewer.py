@@ -153,4 +153,4 @@ def test_what_is_said_of_a_cell(reviewer, state):
     reviewer.label("M1")
     reviewer.go_to(cell)
     assert "M1 by a person" in cell_lines(reviewer.row())[0]
-    assert cell_lines(None) == ("no cell", "")
+    assert cell_lines(None) == ("", "")
