@@ -42,6 +42,14 @@ def smear_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def small_smear_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A third of such a smear, 768 × 768 px with 30 nucleated cells: for what does not hang on its size."""
+    path = tmp_path_factory.mktemp("small") / "smear.svs"
+    drain(synth.write_smear(path, synth.SmearSpec(shape=(768, 768), n_cells=30, seed=7)))
+    return path
+
+
 @pytest.fixture(scope="module")
 def client() -> Iterator[object]:
     """Of a dask cluster of two workers in this process."""

@@ -33,7 +33,7 @@ def test_commands_stand_in_menus_that_napari_shows():
     assert set(MANIFEST.contributions.menus) <= {str(menu) for menu in MenuId.contributables()}
 
 
-def test_opening_a_dock_does_not_import_torch():
+def test_no_reader_and_no_dock_imports_torch():
     modules = [f"napari_deepheme.ui.{name}" for name in UI_MODULES]
     code = (
         f"import sys, importlib\nfor name in {modules!r}: importlib.import_module(name)\n"

@@ -39,11 +39,11 @@ INTERACTIVE = (
 pytestmark = pytest.mark.viewer
 
 
-@pytest.fixture(params=["dark", "light"])
+@pytest.fixture
 def docks(request, make_napari_viewer_proxy, smear_path, toy_bundle, tmp_path, monkeypatch):
     monkeypatch.setattr(review_keys, "KEYS_FILE", tmp_path / "keys.toml")
     viewer = make_napari_viewer_proxy()
-    viewer.theme = request.param
+    viewer.theme = getattr(request, "param", "dark")
     viewer.window.resize(1280, 800)
     _, docks = viewer.window.add_plugin_dock_widget(PLUGIN, "All docks")
     viewer.window.show()
@@ -200,6 +200,7 @@ def drawn_colours(widget):
     return back, max((QColor(each) for each in set(pixels)), key=lambda each: contrast(each, back))
 
 
+@pytest.mark.parametrize("docks", ["dark", "light"], indirect=True)
 def test_research_use_only_is_as_readable_as_the_rest(docks, qtbot):
     for dock in (docks.classify, docks.summary):
         docks.setCurrentWidget(dock)

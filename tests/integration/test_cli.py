@@ -82,16 +82,6 @@ def test_info_tells_the_scale_and_where_it_comes_from(monkeypatch, capsys, smear
     assert {"format", "vendor", "levels", "associated", "warnings"} <= set(facts)
 
 
-def test_the_demo_classifies_the_sample_and_says_research_use_only(monkeypatch, capsys, tmp_path):
-    assert run(monkeypatch, "demo", "--out", tmp_path, "--no-gui") == 0
-    assert "Research use only" in capsys.readouterr().out
-    cells, count = read_cells_csv(tmp_path / "cells.csv"), pd.read_csv(tmp_path / "differential.csv")
-    assert len(cells) >= 300
-    assert count["count"].sum() == len(cells)
-    with Image.open(tmp_path / "picture.png") as picture:
-        assert picture.size == (2048, 2048)
-
-
 def test_synth_writes_a_smear_with_its_truth_that_info_reads(monkeypatch, capsys, tmp_path):
     path = tmp_path / "a.tif"
     arguments = ("--out", path, "--size", 600, 700, "--cells", 5, "--seed", 1, "--mpp", 0.2)

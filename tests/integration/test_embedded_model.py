@@ -5,13 +5,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
-from napari_deepheme import AnalysisOptions, Device, analyse, drain, load_bundle, open_slide
+from napari_deepheme import Device, cli, load_bundle, open_slide
 from napari_deepheme.classify.cascade import passes
 from napari_deepheme.classify.ensemble import Ensemble
 from napari_deepheme.classify.stain import StainMatching, stain_colours
 from napari_deepheme.datasets.folders import read_crop
-from napari_deepheme.sample_data import SAMPLE_SLIDE, SAMPLE_TRUTH
+from napari_deepheme.export import read_cells_csv
+from napari_deepheme.sample_data import SAMPLE_TRUTH
 from napari_deepheme.stats.assessment import assess, calibrated
 from napari_deepheme.train.recipe import read_recipe
 
@@ -36,21 +38,23 @@ def test_it_is_what_the_small_recipe_makes(ensemble):
     assert spec.architecture == recipe.architecture
 
 
-def test_cells_of_the_sample_slide_are_found_and_called():
-    truth = pd.read_csv(SAMPLE_TRUTH)
-    with open_slide(SAMPLE_SLIDE) as slide:
-        options = AnalysisOptions(target_cells=0)
-        analysis = drain(analyse(slide, load_bundle("pbc-11"), options))
-    counting = analysis.counting()
-    codes = np.array(analysis.facts.bundle.taxonomy.codes)
-    calls = codes[counting.assessed().call]
-    gaps = counting.cells.yx[:, None] - truth[["y_px", "x_px"]].to_numpy()
+def test_the_demo_finds_and_calls_the_cells_of_the_sample_slide(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr("sys.argv", ["napari-deepheme", "demo", "--out", str(tmp_path), "--no-gui"])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert not end.value.code
+    assert "Research use only" in capsys.readouterr().out
+    with Image.open(tmp_path / "picture.png") as picture:
+        assert picture.size == (2048, 2048)
+    truth, cells = pd.read_csv(SAMPLE_TRUTH), read_cells_csv(tmp_path / "cells.csv")
+    assert pd.read_csv(tmp_path / "differential.csv")["count"].sum() == len(cells)
+    gaps = cells[["y_px", "x_px"]].to_numpy()[:, None] - truth[["y_px", "x_px"]].to_numpy()
     inside = (np.abs(gaps) <= truth[["height_px", "width_px"]].to_numpy() / 2).all(axis=2)
-    assert len(counting.cells) == pytest.approx(len(truth), rel=0.01)
+    assert len(cells) == pytest.approx(len(truth), rel=0.01)
     found = inside.any(axis=0)
     assert found.mean() >= 0.99
     nearest = np.abs(gaps).sum(axis=2).argmin(axis=0)
-    assert (calls[nearest] == truth["deepheme_code"])[found].mean() >= 0.97
+    assert (cells["label"].to_numpy()[nearest] == truth["deepheme_code"])[found].mean() >= 0.97
 
 
 def test_cells_of_its_own_laboratory_are_called_and_by_a_cascade_the_same(ensemble, shared: Path):

@@ -32,11 +32,11 @@ pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore:unclo
 
 
 @pytest.fixture
-def slides(tmp_path, smear_path):
+def slides(tmp_path, small_smear_path):
     folder = tmp_path / "slides"
     folder.mkdir()
     for name in ("a", "b", "c"):
-        (folder / f"{name}.svs").symlink_to(smear_path)
+        (folder / f"{name}.svs").symlink_to(small_smear_path)
     return [str(folder / f"{name}.svs") for name in ("a", "b", "c")]
 
 
@@ -172,7 +172,7 @@ def test_a_run_goes_on_with_its_analysis_where_others_were_removed(tmp_path):
 
 @pytest.mark.parametrize("fault", ["disk", "read"])
 def test_a_full_disk_and_a_failing_one_name_the_file_and_what_is_saved(
-    slides, plan, toy_bundle, monkeypatch, fault
+    smear_path, plan, toy_bundle, monkeypatch, fault
 ):
     plan = replace(plan, options=replace(plan.options, target_cells=0))
     commit = AnalysisFile.commit
@@ -183,7 +183,7 @@ def test_a_full_disk_and_a_failing_one_name_the_file_and_what_is_saved(
             pages = self._connection.execute("PRAGMA page_count").fetchone()[0]
             self._connection.execute(f"PRAGMA max_page_count = {pages}")
         if len(committed) == 1 and fault == "read":
-            raise UnreachableError("a.svs: its disk failed.")
+            raise UnreachableError("smear.svs: its disk failed.")
         while True:  # a full disk is met when what is left of the last page is used up
             ids = commit(self, replace(unit, key=f"{unit.key} {len(committed)}"))
             committed.append(unit.key)
@@ -191,11 +191,11 @@ def test_a_full_disk_and_a_failing_one_name_the_file_and_what_is_saved(
                 return ids
 
     monkeypatch.setattr(AnalysisFile, "commit", failing)
-    (row,) = drain(classify_in_turn(Engine(toy_bundle, plan.run), slides[:1], plan))
+    (row,) = drain(classify_in_turn(Engine(toy_bundle, plan.run), [str(smear_path)], plan))
     assert row.status is Status.FAILED
-    said = {"disk": "its disk is full", "read": "a.svs: its disk failed"}[fault]
+    said = {"disk": "its disk is full", "read": "smear.svs: its disk failed"}[fault]
     assert said in row.message
-    assert f"parts of the slide are saved in {plan.out / 'a.deepheme.db'}" in row.message
+    assert f"parts of the slide are saved in {plan.out / 'smear.deepheme.db'}" in row.message
 
 
 def test_limits_of_memory_are_read_and_shrink_the_batch():

@@ -40,9 +40,9 @@ def engine(toy_bundle, plan):
 
 
 @pytest.fixture
-def alone(engine, plan, smear_path, tmp_path):
+def alone(engine, plan, small_smear_path, tmp_path):
     """What one process makes of the slide."""
-    drain(classify_in_turn(engine, [str(smear_path)], replace(plan, out=tmp_path / "alone")))
+    drain(classify_in_turn(engine, [str(small_smear_path)], replace(plan, out=tmp_path / "alone")))
     return analysis_in(tmp_path / "alone")
 
 
@@ -63,13 +63,13 @@ def check_same(analysis, alone):
     assert analysis.finished
 
 
-def test_groups_done_in_any_order_are_merged_to_what_one_run_gives(engine, plan, smear_path, alone):
-    to_do = drain(groups_to_do(engine, plan, smear_path))
+def test_groups_done_in_any_order_are_merged_to_what_one_run_gives(engine, plan, small_smear_path, alone):
+    to_do = drain(groups_to_do(engine, plan, small_smear_path))
     assert len(to_do) == to_do[0].total > 3
     for group in reversed(to_do):
-        drain(classify_group(engine, plan, smear_path, group))
+        drain(classify_group(engine, plan, small_smear_path, group))
     assert sum(map(cells_in, to_do[0].folder.glob("*.db"))) > len(alone.cells)  # some are in two of them
-    (row,) = drain(classify_in_turn(engine, [str(smear_path)], plan))
+    (row,) = drain(classify_in_turn(engine, [str(small_smear_path)], plan))
     assert row.status is Status.DONE
     check_same(analysis_in(plan.out), alone)
     assert not to_do[0].folder.exists()
@@ -80,49 +80,51 @@ def cells_in(path):
         return len(file.analysis().cells)
 
 
-def test_a_run_again_does_only_the_groups_that_are_missing(engine, plan, smear_path, alone, monkeypatch):
-    first, *others = drain(groups_to_do(engine, plan, smear_path))
-    drain(classify_group(engine, plan, smear_path, first))
-    job = classify_group(engine, plan, smear_path, others[0])
+def test_a_run_again_does_only_the_groups_that_are_missing(
+    engine, plan, small_smear_path, alone, monkeypatch
+):
+    first, *others = drain(groups_to_do(engine, plan, small_smear_path))
+    drain(classify_group(engine, plan, small_smear_path, first))
+    job = classify_group(engine, plan, small_smear_path, others[0])
     while not (others[0].folder / f"{others[0].name}.deepheme.db").exists():
         next(job)
     job.close()
-    assert drain(groups_to_do(engine, plan, smear_path)) == others
+    assert drain(groups_to_do(engine, plan, small_smear_path)) == others
     for group in others:
-        drain(classify_group(engine, plan, smear_path, group))
-    assert drain(groups_to_do(engine, plan, smear_path)) == []
+        drain(classify_group(engine, plan, small_smear_path, group))
+    assert drain(groups_to_do(engine, plan, small_smear_path)) == []
     # a merge that is interrupted goes on, too
     commit, committed = AnalysisFile.commit, []
 
     def failing(self, unit):
         committed.append(unit.key)
-        if len(committed) == 20:
+        if len(committed) == 9:
             raise UnreachableError("its disk failed.")
         return commit(self, unit)
 
     monkeypatch.setattr(AnalysisFile, "commit", failing)
     monkeypatch.setattr("napari_deepheme.analysis.apart.classified_apart", None)  # nothing is computed again
     for expected in (Status.FAILED, Status.DONE):
-        (row,) = drain(classify_in_turn(engine, [str(smear_path)], plan))
+        (row,) = drain(classify_in_turn(engine, [str(small_smear_path)], plan))
         assert row.status is expected
     check_same(analysis_in(plan.out), alone)
 
 
-def test_groups_of_another_calibration_are_not_taken(engine, plan, smear_path):
-    to_do = drain(groups_to_do(engine, plan, smear_path))
+def test_groups_of_another_calibration_are_not_taken(engine, plan, small_smear_path):
+    to_do = drain(groups_to_do(engine, plan, small_smear_path))
     for group in to_do:
-        drain(classify_group(engine, plan, smear_path, group))
-    assert drain(groups_to_do(engine, plan, smear_path)) == []
+        drain(classify_group(engine, plan, small_smear_path, group))
+    assert drain(groups_to_do(engine, plan, small_smear_path)) == []
     with open_analysis(to_do[0].analysis) as file:
         facts, signature = file.facts(), file.signature
     to_do[0].analysis.unlink()
     with create_analysis(to_do[0].analysis, signature) as file:
         file.begin(replace(facts, calibration=replace(facts.calibration, crowding=0.5)))
-    assert drain(groups_to_do(engine, plan, smear_path)) == to_do
+    assert drain(groups_to_do(engine, plan, small_smear_path)) == to_do
 
 
 def test_a_cluster_shares_a_huge_slide_and_begins_a_failed_group_again(
-    client, plan, smear_path, alone, monkeypatch
+    client, plan, small_smear_path, alone, monkeypatch
 ):
     whole, failed, done = work.classify_group, [], []
 
@@ -135,9 +137,9 @@ def test_a_cluster_shares_a_huge_slide_and_begins_a_failed_group_again(
 
     monkeypatch.setattr(work, "classify_group", failing)
     progress = []
-    (row,) = drain(classify_on(client, [str(smear_path)], plan), progress.append)
+    (row,) = drain(classify_on(client, [str(small_smear_path)], plan), progress.append)
     assert (row.status, row.tries) == (Status.DONE, 2)
     assert sorted(done) == list(range(max(done) + 1))
     assert any("groups of tiles are done" in each.row.message for each in progress)
     check_same(analysis_in(plan.out), alone)
-    assert [row.status for row in drain(classify_on(client, [str(smear_path)], plan))] == [Status.KEPT]
+    assert [row.status for row in drain(classify_on(client, [str(small_smear_path)], plan))] == [Status.KEPT]

@@ -11,7 +11,7 @@ from safetensors.torch import load, save_file
 from napari_deepheme import synth
 from napari_deepheme.datasets.fields import FIELD_MPP, read_fields, read_marks
 from napari_deepheme.detect.base import Detections, DetectorCalibration
-from napari_deepheme.detect.bundle import load_detector
+from napari_deepheme.detect.bundle import DetectorBundle, load_detector
 from napari_deepheme.detect.heatmap import HeatmapDetector
 from napari_deepheme.detect.network import HeatmapNetwork
 from napari_deepheme.errors import OptionError
@@ -43,11 +43,27 @@ def marks(tmp_path_factory) -> Path:
     return folder / "marks.csv"
 
 
+def few_and_small(patch: pytest.MonkeyPatch) -> None:
+    """Scenes that take no time."""
+    patch.setattr(detector_bundle, "_SCENES", 8)
+    patch.setattr(scenes, "SCENE_PX", 96)
+
+
 @pytest.fixture
 def options(marks, tmp_path, monkeypatch) -> DetectorOptions:
-    monkeypatch.setattr(detector_bundle, "_SCENES", 8)
-    monkeypatch.setattr(scenes, "SCENE_PX", 96)
+    few_and_small(monkeypatch)
     return DetectorOptions(marks, tmp_path / "mine", recipe=TINY, device=Device.CPU)
+
+
+@pytest.fixture(scope="module")
+def trained(marks, tmp_path_factory) -> tuple[DetectorOptions, DetectorBundle]:
+    """What the options of these tests make, made once."""
+    options = DetectorOptions(
+        marks, tmp_path_factory.mktemp("whole") / "mine", recipe=TINY, device=Device.CPU
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        few_and_small(patch)
+        return options, drain(train_detector(options))
 
 
 def killed(options: DetectorOptions, at_step: int) -> None:
@@ -60,8 +76,8 @@ def killed(options: DetectorOptions, at_step: int) -> None:
     raise AssertionError("the training ended before it could be killed")
 
 
-def test_marked_fields_become_a_bundle_that_verifies_and_tells_where_it_comes_from(options, marks):
-    drain(train_detector(options))
+def test_marked_fields_become_a_bundle_that_verifies_and_tells_where_it_comes_from(trained, marks):
+    options, _ = trained
     bundle = load_detector(options.out)
     detector = HeatmapDetector(bundle, Device.CPU)  # the self-test
     found = detector.detect([np.full((64, 64, 3), 200, np.uint8)])[0]
@@ -82,15 +98,14 @@ def test_marked_fields_become_a_bundle_that_verifies_and_tells_where_it_comes_fr
 
 
 @pytest.mark.parametrize("at_step", [1, 3])
-def test_a_training_that_was_killed_goes_on_to_the_same_weights(options, tmp_path, monkeypatch, at_step):
+def test_a_training_that_was_killed_goes_on_to_the_same_weights(trained, options, monkeypatch, at_step):
     monkeypatch.setattr(heatmap, "_SAVE_EVERY", 2)
     monkeypatch.setattr(heatmap, "_REPORT_EVERY", 1)
-    whole = drain(train_detector(options))
-    broken = replace(options, out=tmp_path / "broken")
-    killed(broken, at_step)
-    state = tmp_path / "broken.training" / "state.pt"
+    whole = trained[1]
+    killed(options, at_step)
+    state = options.out.with_name("mine.training") / "state.pt"
     assert state.exists() == (at_step >= 2)
-    resumed = drain(train_detector(replace(broken, resume=True)))
+    resumed = drain(train_detector(replace(options, resume=True)))
     file = whole.spec.members[0].file
     assert resumed.read(file) == whole.read(file)
     assert resumed.spec.threshold == whole.spec.threshold

@@ -21,7 +21,7 @@ from napari_deepheme.models.device import Precision
 from napari_deepheme.taxonomy import PBC_11, Taxonomy
 from napari_deepheme.train import training
 from napari_deepheme.train.recipe import Recipe, read_recipe
-from napari_deepheme.train.training import TrainOptions, train
+from napari_deepheme.train.training import Training, TrainOptions, train
 
 COLOURS = {"LY": (70, 30, 120), "EO": (220, 90, 70), "SNE": (90, 140, 200)}
 THREE = Taxonomy("three", tuple(PBC_11[code] for code in ("E4", "L2", "M6")))
@@ -61,6 +61,13 @@ def tiny(**changes) -> Recipe:
     return Recipe.model_validate(values | changes)
 
 
+@pytest.fixture(scope="module")
+def trained(cells, tmp_path_factory) -> tuple[TrainOptions, Training]:
+    """What the options of these tests make, made once."""
+    options = TrainOptions(cells, tmp_path_factory.mktemp("whole") / "bundle", tiny(), THREE, mpp=0.25)
+    return options, drain(train(options))
+
+
 def killed(options: TrainOptions, at_step: int) -> None:
     """Begin a training and drop it, state on disk and all, in the middle of an epoch."""
     job = train(options)
@@ -71,8 +78,8 @@ def killed(options: TrainOptions, at_step: int) -> None:
     raise AssertionError("the training ended before it could be killed")
 
 
-def test_a_folder_becomes_a_bundle_that_verifies_and_tells_where_it_comes_from(options, cells):
-    finished = drain(train(options))
+def test_a_folder_becomes_a_bundle_that_verifies_and_tells_where_it_comes_from(trained, cells):
+    options, finished = trained
     Ensemble(load_bundle(options.out))  # the self-test
     spec = finished.bundle.spec
     assert spec.class_prior is not None
@@ -89,9 +96,9 @@ def test_a_folder_becomes_a_bundle_that_verifies_and_tells_where_it_comes_from(o
     assert not options.out.with_name("bundle.training").exists()
 
 
-def test_rare_classes_are_expected_as_rarely_as_the_recipe_says(options, tmp_path):
-    rare = replace(options, out=tmp_path / "rare", recipe=tiny(rare={"L2": 0.04, "U1": 0.5}))
-    plain, expecting = (drain(train(each)).bundle for each in (options, rare))
+def test_rare_classes_are_expected_as_rarely_as_the_recipe_says(trained, options):
+    rare = replace(options, recipe=tiny(rare={"L2": 0.04, "U1": 0.5}))
+    plain, expecting = trained[1].bundle, drain(train(rare)).bundle
     assert plain.spec.class_prior == pytest.approx((1 / 3,) * 3)
     assert expecting.spec.class_prior == pytest.approx((0.48, 0.04, 0.48))
     crops = np.random.default_rng(0).integers(0, 255, (9, 96, 96, 3), np.uint8)
@@ -121,8 +128,8 @@ def test_a_bundle_whose_calls_bfloat16_changes_says_so(options, monkeypatch):
     assert not drain(train(options)).bundle.spec.bf16
 
 
-def test_the_learning_rates_in_the_bundle_follow_the_formula(options):
-    bundle = drain(train(options)).bundle
+def test_the_learning_rates_in_the_bundle_follow_the_formula(trained):
+    bundle = trained[1].bundle
     rows = list(csv.DictReader(bundle.read("learning-rate.csv").decode().splitlines()))
     per_cycle = 2 * (48 // 12)
     expected = [0.005 * (math.cos(math.pi * (t % per_cycle) / per_cycle) + 1) for t in range(2 * per_cycle)]
@@ -131,11 +138,10 @@ def test_the_learning_rates_in_the_bundle_follow_the_formula(options):
 
 
 @pytest.mark.parametrize("at_step", [2, 6, 13])
-def test_a_training_that_was_killed_goes_on_to_the_same_bundle(options, tmp_path, at_step):
-    whole = drain(train(options)).bundle
-    broken = replace(options, out=tmp_path / "broken")
-    killed(broken, at_step)
-    resumed = drain(train(replace(broken, resume=True))).bundle
+def test_a_training_that_was_killed_goes_on_to_the_same_bundle(trained, options, at_step):
+    whole = trained[1].bundle
+    killed(options, at_step)
+    resumed = drain(train(replace(options, resume=True))).bundle
     assert resumed.spec.training.metrics == whole.spec.training.metrics
     for member in whole.spec.members:
         assert resumed.read(member.file) == whole.read(member.file)
