@@ -7,11 +7,9 @@ BIN := .venv/bin
 demo: .venv/installed
 	$(BIN)/napari-deepheme demo --out demo-output
 
-# a file of tests to each core in turn, as the collection has them: the long ones come first
 test: .venv/installed
 	scripts/setup.sh screen
-	OMP_NUM_THREADS=1 scripts/with_screen.sh $(BIN)/python -m pytest \
-		--numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	scripts/with_screen.sh $(BIN)/python -m pytest
 
 slow: .venv/installed
 	scripts/setup.sh screen
