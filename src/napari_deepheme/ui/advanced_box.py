@@ -11,8 +11,8 @@ from napari_deepheme.models.device import Device, Precision
 from napari_deepheme.ui.widgets import Folded, tip
 
 _STAIN_TIP = (
-    "Show the cells in the colours of the training cells, in as many views as the model asks for, measured on "
-    "cells from all over the slide. Switch it off to see what the slide's own colours give."
+    "Show the cells in the colours of the training cells, in as many views as the model asks for. They are "
+    "measured on cells from all over the slide. Switch it off to see what the slide's own colours give."
 )
 _PRIOR_TIP = (
     "Use how often each class occurs on the slide, estimated on cells from all over it, in calls. Switch it "
