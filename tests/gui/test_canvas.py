@@ -9,10 +9,10 @@ from review_cells import analysis_of
 from napari_deepheme.export import cells_table
 from napari_deepheme.ui.display import ColourBy, Display
 from napari_deepheme.ui.layers import Origin
-from napari_deepheme.ui.napari_versions import camera_of, markers_of
+from napari_deepheme.ui.napari_versions import camera_of, markers_of, unwrapped
 from napari_deepheme.ui.palette import GLASS, RED_CELLS, contrast
 from napari_deepheme.ui.session import Session
-from napari_deepheme.ui.state import state_of, unwrapped
+from napari_deepheme.ui.state import state_of
 from napari_deepheme.ui.views import view_of
 
 pytestmark = pytest.mark.viewer

@@ -25,10 +25,10 @@ from napari_deepheme.stats.differential import Differential
 from napari_deepheme.store import open_analysis
 from napari_deepheme.ui import run, runner
 from napari_deepheme.ui.layers import cells_of, is_cells
-from napari_deepheme.ui.napari_versions import camera_of, still_activity, view_px
+from napari_deepheme.ui.napari_versions import camera_of, still_activity, unwrapped, view_px
 from napari_deepheme.ui.networks import Networks
 from napari_deepheme.ui.slides import is_fields
-from napari_deepheme.ui.state import state_of, unwrapped
+from napari_deepheme.ui.state import state_of
 from napari_deepheme.ui.where_box import Where
 
 PLUGIN = "napari-deepheme"
@@ -136,7 +136,7 @@ def test_what_is_matched_can_be_switched_off_and_the_summary_says_so(with_slide)
     box.expand()
     with_slide.classify.model_box.combo.setCurrentIndex(0)  # the embedded one; the toy knows nothing to match
     with_slide.run()
-    with_slide.wait(lambda: "slide: class prior" in with_slide.summary.header.text())
+    with_slide.wait(lambda: "slide: stain, class prior" in with_slide.summary.header.text())
     box.stain_check.setChecked(False)
     box.prior_check.setChecked(False)
     box.precision_combo.setCurrentText("fp16")

@@ -39,6 +39,7 @@ class Window:
         self.learn_box = self.review.panel.learn_box
         self.state = state_of(viewer)
         added_cells_of(self.state).go_live()  # as when the dock comes up on a screen
+        viewer.window.show()  # Summary counts while it is seen
 
     def click(self, button):
         assert button.isEnabled(), button.toolTip()
@@ -142,6 +143,7 @@ def test_from_the_sample_to_the_file_opened_again(window, own_folder, tmp_path, 
     window.click(window.learn_box.sign_button)
     exported = tmp_path / "cells.csv"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(exported), ""))
+    window.docks.setCurrentWidget(window.summary)
     entries = window.summary.export_menu.entries.values()
     window.wait(lambda: all(entry.isEnabled() for entry in entries))
     next(iter(entries)).trigger()

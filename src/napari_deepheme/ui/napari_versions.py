@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from napari.layers import Layer, Points, Shapes
@@ -57,8 +57,18 @@ def on_renamed(layers: LayerList, callback: Callable[..., None]) -> Callable[[],
     return stop
 
 
+T = TypeVar("T")
+
+
+def unwrapped(proxied: T) -> T:
+    """What napari hands to plugins in a wrapping of its own, without that; everything else as it is."""
+    inside: T = getattr(proxied, "__wrapped__", proxied)
+    return inside
+
+
 def insert_aside(layers: LayerList, index: int, layer: Layer) -> None:
     """Insert a layer and leave the selected ones selected; each change of them takes napari some 50 ms."""
+    layers = unwrapped(layers)
     before, layers._activate_on_insert = layers._activate_on_insert, False
     try:
         layers.insert(index, layer)

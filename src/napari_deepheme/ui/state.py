@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,7 @@ from napari_deepheme.taxonomy import Taxonomy
 from napari_deepheme.ui.correcting import Correcting
 from napari_deepheme.ui.display import Display
 from napari_deepheme.ui.learning import Learning, with_thresholds
+from napari_deepheme.ui.napari_versions import unwrapped
 from napari_deepheme.ui.running import Running
 from napari_deepheme.ui.selecting import Filters, Ids
 from napari_deepheme.ui.session import Session
@@ -256,15 +257,7 @@ class ViewerState(Correcting, Learning):
         self._session = None
 
 
-T = TypeVar("T")
-
 _states: dict[int, ViewerState] = {}
-
-
-def unwrapped(proxied: T) -> T:
-    """What napari hands to plugins in a wrapping of its own, without that; everything else as it is."""
-    inside: T = getattr(proxied, "__wrapped__", proxied)
-    return inside
 
 
 def state_of(viewer: ViewerModel) -> ViewerState:

@@ -6,7 +6,8 @@ import weakref
 from typing import TYPE_CHECKING
 
 from napari_deepheme.ui.cells_view import CellsView
-from napari_deepheme.ui.state import state_of, unwrapped
+from napari_deepheme.ui.napari_versions import unwrapped
+from napari_deepheme.ui.state import state_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
