@@ -15,7 +15,7 @@ from napari_deepheme.fields import Field, FieldKind, ranked
 from napari_deepheme.ui.drawn import image_shape
 from napari_deepheme.ui.layer_keys import LayerKey
 from napari_deepheme.ui.layers import placement
-from napari_deepheme.ui.napari_versions import draw_text_if_any, insert_aside, on_selected
+from napari_deepheme.ui.napari_versions import draw_text_if_any, insert_aside, on_selected, unwrapped
 from napari_deepheme.ui.slides import fields_on, is_fields, slide_path
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def show_fields(viewer: ViewerModel, image: Image, fields: Sequence[Field], used
     used : collection of str
         Names of the fields that are counted in.
     """
+    viewer, image = unwrapped(viewer), unwrapped(image)
     layer = fields_layer(fields, used, image)
     for former in fields_on(viewer, image):
         if not has_edits(former):

@@ -68,7 +68,6 @@ def unwrapped(proxied: T) -> T:
 
 def insert_aside(layers: LayerList, index: int, layer: Layer) -> None:
     """Insert a layer and leave the selected ones selected; each change of them takes napari some 50 ms."""
-    layers = unwrapped(layers)
     before, layers._activate_on_insert = layers._activate_on_insert, False
     try:
         layers.insert(index, layer)
