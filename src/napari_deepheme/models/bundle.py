@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from napari_deepheme.errors import BundleError
-from napari_deepheme.files import read_bounded
+from napari_deepheme.files import is_file, read_bounded
 from napari_deepheme.models.spec import Member, SelfTest, Spec
 
 EMBEDDED = Path(__file__).parents[1] / "bundles"
@@ -148,7 +148,7 @@ def _embedded() -> dict[str, _Kind]:
 
 def _root(source: str | Path) -> Path | zipfile.Path:
     path = EMBEDDED / source if str(source) in _embedded() else Path(source)
-    if path.is_file() and zipfile.is_zipfile(path):
+    if is_file(path) and zipfile.is_zipfile(path):
         root = _opened_zip(path)
         folders = [entry for entry in root.iterdir() if entry.is_dir()]
         # a zip of the folder itself, as file managers make it
@@ -178,7 +178,7 @@ M = TypeVar("M", bound=BaseModel)
 
 def _read_spec(root: Path | zipfile.Path, model: type[M]) -> M:
     file = root / SPEC_FILE
-    if not file.is_file():
+    if not (is_file(file) if isinstance(file, Path) else file.is_file()):
         raise BundleError(
             f"Model bundle {root}: no {SPEC_FILE} there; expected a bundle's folder or zip, or one of the "
             f"embedded names ({', '.join(sorted(_embedded()))})."
