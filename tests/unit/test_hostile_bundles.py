@@ -191,6 +191,14 @@ def test_a_self_test_must_be_a_picture_of_reasonable_size(folder):
             load_bundle(folder)
 
 
+def test_a_card_of_hundreds_of_megabytes_is_not_read(folder):
+    bundle = load_bundle(folder)
+    with (folder / "MODEL_CARD.md").open("wb") as card:
+        card.truncate(2**20 + 1)
+    with pytest.raises(BundleError, match=r"MODEL_CARD\.md is missing or unreadable .it is larger than 1 MB"):
+        _ = bundle.card
+
+
 def test_a_card_in_another_encoding_is_shown_as_far_as_it_goes(folder):
     (folder / "MODEL_CARD.md").write_bytes(b"caf\xe9")
     assert load_bundle(folder).card == "caf\ufffd"

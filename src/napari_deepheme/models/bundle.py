@@ -32,6 +32,7 @@ CARD_FILE = "MODEL_CARD.md"
 _TEST_FILE = "self-test.png"
 _MAX_ENTRIES = 1000
 _MAX_SPEC_BYTES = 4 * 2**20
+_MAX_CARD_BYTES = 2**20
 _MAX_FILE_BYTES = 1024 * 2**20
 """Of one member: half of what a process may take, and five times ImageNet's ResNet-152 in float32."""
 _MAX_TEST_PIXELS = 4 * 10**6
@@ -59,8 +60,8 @@ class OpenBundle(Generic[S_co]):
 
     @property
     def card(self) -> str:
-        """The model card, Markdown."""
-        return self.read(CARD_FILE).decode("utf-8", "replace")
+        """The model card, Markdown, of at most 1 MB."""
+        return _content(self.root, CARD_FILE, _MAX_CARD_BYTES).decode("utf-8", "replace")
 
 
 def embedded_bundles(kind: str = "classifier") -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from napari_deepheme.slide.ifds import check_directories
 from napari_deepheme.slide.location import SlidePath
 from napari_deepheme.slide.metadata import Vendor, vendor_of
 from napari_deepheme.slide.objective import objective_of
-from napari_deepheme.slide.ome import check_ome
+from napari_deepheme.slide.ome import check_metadata
 from napari_deepheme.slide.planes import BlockCache, Plane, Source
 from napari_deepheme.slide.segments import FAULTS, JPEG, JPEG2000
 from napari_deepheme.slide.tiff_plane import COPY_AGAIN, Files, TiffPlane, short
@@ -44,7 +44,7 @@ def open_tiff(path: SlidePath, cache: BlockCache, file: SlideBytes | None = None
         check_directories(files.main)
         place = path if isinstance(path, Path) else cast("IO[bytes]", BytesStream(files.main))
         with _quiet() as said, TiffFile(place, name=path.name) as tiff:
-            check_ome(path, tiff)
+            check_metadata(path, tiff)
             return _source(tiff, cache, said, files)
     except SlideError:
         _close(files)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from io import BytesIO
 
+import imagecodecs
 import numpy as np
 import pytest
 from painted_slides import texture
@@ -50,6 +51,29 @@ def test_a_16_bit_grey_picture_is_refused(tmp_path):
     Image.fromarray(FIELD[..., 0].astype(np.uint16) * 200).save(tmp_path / "a.png")
     with pytest.raises(SlideError, match="expected an 8-bit"):
         open_slide(tmp_path / "a.png")
+
+
+def test_16_bits_of_colour_are_refused_and_not_called_damage(tmp_path):
+    deep = FIELD.astype(np.uint16) * 200
+    (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(deep))
+    (tmp_path / "a.jp2").write_bytes(imagecodecs.jpeg2k_encode(deep))
+    for name in ("a.png", "a.jp2"):
+        with pytest.raises(SlideError, match=r"expected an 8-bit colour .* got .*16.*; export"):
+            open_slide(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        imagecodecs.jpegls_encode(FIELD),
+        imagecodecs.jpeg_encode(FIELD.astype(np.uint16) * 16, bitspersample=12),
+    ],
+    ids=["JPEG-LS", "12 bits"],
+)
+def test_kinds_of_jpeg_that_are_not_read_are_named(tmp_path, data):
+    (tmp_path / "a.jpg").write_bytes(data)
+    with pytest.raises(SlideError, match=r"a\.jpg: a JPEG of kind 0x.* expected baseline .* of 8 bits; export"):
+        open_slide(tmp_path / "a.jpg")
 
 
 def test_a_picture_too_large_to_decode_whole_is_refused(tmp_path, monkeypatch):
