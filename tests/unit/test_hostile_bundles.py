@@ -96,6 +96,12 @@ def test_names_and_values_are_bounded(folder, architecture):
         {"mean": ["Infinity", 0, 0]},
         {"mpp": 1e300},
         {"temperature": "Infinity"},
+        {"mean": [0.5, 0.5, 1.1]},
+        {"std": [0.2, 0.2, 255]},
+        {"name": "n" * 201},
+        {"version": "1\x1b[2J"},
+        {"review": {"threshold": 0.5, "risk": 1.1, "confidence": 0.9}},
+        {"conformal": {"threshold": 0.5, "coverage": -0.1}},
     ],
     ids=str,
 )

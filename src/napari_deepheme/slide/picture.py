@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import struct
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -11,14 +12,14 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from napari_deepheme.errors import SlideError
 from napari_deepheme.files import read_bounded
 from napari_deepheme.slide.damage import slipped_row
 from napari_deepheme.slide.jpeg import Decoded, JpegKindError, read_jpeg, too_short_for
 from napari_deepheme.slide.jpeg2000 import check_codestream, complaint
-from napari_deepheme.slide.metadata import JPEG_DENSITY, MISSING, PNG_DENSITY, Spacing
+from napari_deepheme.slide.metadata import JPEG_DENSITY, MISSING, PNG_DENSITY, Spacing, turned
 from napari_deepheme.slide.planes import ArrayPlane, Pixels, Source
 from napari_deepheme.slide.png import check_png, png_shape
 from napari_deepheme.slide.webp import leftover, webp_shape
@@ -73,7 +74,7 @@ def open_picture(path: Path) -> Source:
         raise SlideError(_damaged(path, kind, str(err) or type(err).__name__)) from err
     if decoded.complaint:
         raise SlideError(_damaged(path, kind, decoded.complaint))
-    warnings = _doubts(kind, decoded.pixels)
+    warnings = _doubts(kind, decoded.pixels) + turned(_orientation(data, kind))
     return Source(kind, "", (ArrayPlane(decoded.pixels),), spacing, warnings=warnings, icc=icc)
 
 
@@ -195,6 +196,18 @@ def _spacing(data: bytes, kind: str) -> Spacing:
         return None, MISSING
     source = PNG_DENSITY if kind == "PNG" else JPEG_DENSITY
     return (_UM_PER_INCH / float(dpi[1]), _UM_PER_INCH / float(dpi[0])), source
+
+
+def _orientation(data: bytes, kind: str) -> object:
+    if kind not in {"PNG", "JPEG", "WebP"}:
+        return 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of size, and of damaged EXIF
+        with Image.open(io.BytesIO(data), formats=(kind,)) as image:
+            try:
+                return image.getexif().get(ExifTags.Base.Orientation, 1)
+            except (*_FAULTS, struct.error, TypeError, LookupError):  # no reason to refuse the picture
+                return 1
 
 
 def _icc(data: bytes, kind: str) -> bytes:
