@@ -17,7 +17,7 @@ _SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
 _SOS = 0xDA
 _FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
 _TURBO_FRAMES = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}
-"""Baseline, extended and progressive, Huffman or arithmetic; lossless, JPEG-LS and hierarchical are refused."""
+"""Baseline, extended, progressive, Huffman or arithmetic; lossless, JPEG-LS, hierarchical are refused."""
 _NEEDED = {0xDB, 0xC4, 0xCC, 0xDD, *_FRAMES}
 _JFIF, _ADOBE = 0xE0, 0xEE
 _MAX_SEGMENTS, _MAX_SCANS = 2000, 100
