@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+_LONGEST = 1500
+"""Characters of a message: a file may have a word of megabytes where a number should be."""
+
 
 class DeepHemeError(Exception):
     """Something the user gave or asked for cannot be used; the message is one clear sentence."""
 
     def __str__(self) -> str:
         # what a library or a file says in it may have lines of its own
-        return " ".join(super().__str__().splitlines())
+        text = " ".join(super().__str__().splitlines())
+        half = _LONGEST // 2
+        return text if len(text) <= _LONGEST else f"{text[:half]} … {text[-half:]}"
 
 
 class SlideError(DeepHemeError):

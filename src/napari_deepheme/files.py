@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
+import tomllib
 import zlib
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+_MAX_TOML_BYTES = 4 * 2**20
 
 _KINDS = (
     (stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"),
@@ -48,6 +51,32 @@ def read_bounded(path: Path, most: int) -> bytes:
     if len(data) > most:
         raise OSError(f"it is larger than {most / 2**20:g} MB")
     return data
+
+
+def is_file(path: Path) -> bool:
+    """Whether a regular file is there; a path that cannot be is not, nor one that may not be looked at."""
+    return os.path.isfile(path)  # noqa: PTH113  Path.is_file raises for a name that is too long
+
+
+def is_folder(path: Path) -> bool:
+    """The same for a folder."""
+    return os.path.isdir(path)  # noqa: PTH112  as above
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file of at most 4 MB.
+
+    Raises
+    ------
+    OSError
+        As :func:`read_bounded`.
+    ValueError
+        It is no UTF-8 or no TOML, nested too deeply, or has a number of thousands of digits.
+    """
+    try:
+        return tomllib.loads(read_bounded(path, _MAX_TOML_BYTES).decode("utf-8"))
+    except RecursionError as err:
+        raise ValueError("it is nested too deeply") from err
 
 
 def gunzip_bounded(data: bytes, most: int) -> bytes:

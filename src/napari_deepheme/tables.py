@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Sequence
 from io import StringIO
 from pathlib import Path
@@ -13,12 +15,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_deepheme.errors import OutputError, TableError
-from napari_deepheme.files import read_bounded
+from napari_deepheme.files import open_regular, read_bounded
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MAX_TABLE_BYTES = 1024 * 2**20
+MAX_TABLE_BYTES = 256 * 2**20
+_MAX_COLUMNS, _MAX_FIELDS = 10_000, 15 * 10**6
+_LONGEST_HEADER = 2**20
 _MIN_FREE = 2**20
 
 
@@ -88,6 +92,56 @@ def _hindrance(path: Path, free: int) -> str:
     return f"less than {free / 2**20:.0f} MB are free" if lacking else ""
 
 
+def separator_of(text: str) -> str:
+    """What separates the fields of a table's text: a comma, semicolon or tab.
+
+    A field takes some sixty bytes in memory, however short: they are counted before they are made.
+
+    Raises
+    ------
+    ValueError
+        There are too many columns or fields.
+    """
+    header = text.partition("\n")[0]
+    separator = max(",;\t", key=header.count)
+    columns, fields = header.count(separator) + 1, text.count(separator) + text.count("\n")
+    if columns > _MAX_COLUMNS or fields > _MAX_FIELDS:
+        raise ValueError(
+            f"it has {columns} columns and {fields} fields, expected at most {_MAX_COLUMNS} and {_MAX_FIELDS}"
+        )
+    return separator
+
+
+def header_of(path: Path) -> set[str]:
+    """Names in the first row of a table; none of what is no table."""
+    try:
+        with open_regular(path) as file:
+            first = file.readline(_LONGEST_HEADER).decode("utf-8-sig")
+    except (OSError, ValueError):
+        return set()
+    return {name.strip() for name in re.split("[,;\t]", first)}
+
+
+def _texts(path: Path) -> tuple[pd.DataFrame, str]:
+    """All fields as text without blanks around, under the names of the first row; and what separates them."""
+    import pandas as pd  # noqa: PLC0415  who writes a table need not wait for it
+
+    try:
+        text = read_bounded(path, MAX_TABLE_BYTES).decode("utf-8-sig")
+        separator = separator_of(text)
+        # without a header of its own pandas refuses rows that are longer, rather than shift their fields
+        table = pd.read_csv(StringIO(text), sep=separator, header=None, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as err:
+        raise TableError(f"{path} cannot be read as a table ({_line(err)}); expected CSV in UTF-8.") from err
+    table = table.fillna("").map(str.strip)  # of a row that is too short
+    below = table.iloc[1:].set_axis(table.iloc[0].tolist(), axis=1).reset_index(drop=True)
+    below = below.loc[:, [bool(name) or (below.iloc[:, i] != "").any() for i, name in enumerate(below)]]
+    twice = [name for name, times in Counter(below.columns).items() if times > 1]
+    if twice:
+        raise TableError(f"{path}: several columns are called {', '.join(map(repr, twice))}; rename them.")
+    return below, separator
+
+
 def read_table(path: Path, numbers: Sequence[str] = ()) -> pd.DataFrame:
     """Read a table as our program, a spreadsheet or napari wrote it.
 
@@ -102,16 +156,10 @@ def read_table(path: Path, numbers: Sequence[str] = ()) -> pd.DataFrame:
     Raises
     ------
     TableError
-        Not a table, or a number that is none or not finite; the message says in which row.
+        Not a table, too large, a row longer than the first, several columns of one name, or a number that is
+        none or not finite; the message says in which row.
     """
-    import pandas as pd  # noqa: PLC0415  who writes a table need not wait for it
-
-    try:
-        text = read_bounded(path, MAX_TABLE_BYTES).decode("utf-8-sig")
-        separator = max(",;\t", key=text.partition("\n")[0].count)
-        table = pd.read_csv(StringIO(text), sep=separator, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as err:
-        raise TableError(f"{path} cannot be read as a table ({_line(err)}); expected CSV in UTF-8.") from err
+    table, separator = _texts(path)
     for name in table.columns.intersection(list(numbers)):
         table[name] = _numbers(path, table[name], decimal="," if separator == ";" else ".")
     return table
@@ -120,8 +168,7 @@ def read_table(path: Path, numbers: Sequence[str] = ()) -> pd.DataFrame:
 def _numbers(path: Path, column: pd.Series[str], decimal: str) -> pd.Series[float]:
     import pandas as pd  # noqa: PLC0415  as above
 
-    # a field that is missing at the end of a row is no text
-    texts = column.fillna("").astype(str).str.strip().str.replace(decimal, ".", regex=False)
+    texts = column.str.replace(decimal, ".", regex=False)
     texts = texts.where(texts.str.lower() != "nan", "")  # what napari writes of an empty field
     values = pd.to_numeric(texts, errors="coerce").astype(np.float64)
     wrong = np.flatnonzero(((texts != "") & ~np.isfinite(values)).to_numpy())

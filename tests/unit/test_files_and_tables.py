@@ -13,7 +13,7 @@ import pytest
 from napari_deepheme.datasets.fields import read_marks
 from napari_deepheme.errors import OutputError, TableError
 from napari_deepheme.export import is_cells_csv
-from napari_deepheme.files import gunzip_bounded, open_regular, read_bounded
+from napari_deepheme.files import gunzip_bounded, is_file, is_folder, open_regular, read_bounded, read_toml
 from napari_deepheme.given.counts import read_readings
 from napari_deepheme.tables import check_output, read_table, write_whole
 
@@ -130,6 +130,53 @@ def test_what_is_no_table_is_one_sentence(tmp_path, pipe):
             read_table(path)
 
 
+@pytest.mark.parametrize("text", ["class" + "," * 20_000 + "\n", "class,n\n" + "M1,3\n" * 8 * 10**6], ids=len)
+def test_fields_are_counted_before_they_are_made(tmp_path, text):
+    """A line of commas took 1.5 GB and 24 s."""
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(TableError, match="expected at most"):
+        read_table(tmp_path / "t.csv")
+
+
+def test_a_row_that_is_longer_than_the_header_does_not_shift_its_fields(tmp_path):
+    (tmp_path / "t.csv").write_text("class,count\nM1,3,4\nM6,50,2\n")
+    with pytest.raises(TableError, match="line 2, saw 3"):
+        read_table(tmp_path / "t.csv")
+
+
+def test_two_columns_of_one_name_are_a_question_and_empty_ones_nothing(tmp_path):
+    (tmp_path / "t.csv").write_text("class,count,count\nM1,3,4\n")
+    with pytest.raises(TableError, match="several columns are called 'count'"):
+        read_table(tmp_path / "t.csv")
+    (tmp_path / "t.csv").write_text("class,count,,\nM1,3,,\n")
+    assert list(read_table(tmp_path / "t.csv")) == ["class", "count"]
+
+
+@pytest.mark.parametrize("x", ["inf", "", "a", "9" * 400])
+def test_a_cell_that_is_nowhere_is_not_compared(tmp_path, x):
+    (tmp_path / "t.csv").write_text(f"cell_id,label,x_px,y_px\n1,M1,{x},10\n")
+    with pytest.raises(TableError, match="x_px"):
+        read_readings(tmp_path / "t.csv")
+
+
+def test_cells_are_compared_as_a_german_spreadsheet_saves_them_but_for_those_without_a_label(tmp_path):
+    (tmp_path / "t.csv").write_text("cell_id;label;x_px;y_px\n1;M1;1,5;10,4\n2;;3;3\n")
+    (reading,) = read_readings(tmp_path / "t.csv")
+    assert reading.labels == {(2.0, 10.0): "M1"}
+
+
+@pytest.mark.parametrize("text", ["a = " + "[" * 5000, "a = " + "9" * 5000, "a = \ud800", "é"], ids=len)
+def test_what_is_no_toml_is_one_kind_of_error(tmp_path, text):
+    (tmp_path / "t.toml").write_bytes(text.encode("utf-8", "surrogatepass"))
+    with pytest.raises(ValueError, match=r"deeply|digits|utf-8|Expected|Invalid"):
+        read_toml(tmp_path / "t.toml")
+
+
+def test_a_name_that_cannot_be_is_no_file(tmp_path):
+    assert not is_file(tmp_path / ("x" * 300))
+    assert not is_folder(tmp_path / ("x" * 300))
+
+
 def test_counts_are_not_read_from_a_pipe(pipe):
     assert not is_cells_csv(pipe)
     for read in (read_readings, lambda path: read_marks(path, None)):
@@ -143,6 +190,10 @@ def test_a_count_that_is_no_number_is_one_sentence(tmp_path, count):
     path.write_text(f"class,A\nMyelocyte,{count}\n", encoding="utf-8")
     with pytest.raises(TableError, match=r"Myelocyte has '.*expected a number of cells"):
         read_readings(path)
+
+
+def test_a_message_stays_short_whatever_a_file_says_in_it():
+    assert len(str(TableError(f"a.csv: {'9' * 10**6} is not a number; correct it."))) < 1600
 
 
 def test_a_message_is_one_line_whatever_a_library_or_a_file_says_in_it():

@@ -96,6 +96,12 @@ def test_names_and_values_are_bounded(folder, architecture):
         {"mean": ["Infinity", 0, 0]},
         {"mpp": 1e300},
         {"temperature": "Infinity"},
+        {"mean": [0.5, 0.5, 1.1]},
+        {"std": [0.2, 0.2, 255]},
+        {"name": "n" * 201},
+        {"version": "1\x1b[2J"},
+        {"review": {"threshold": 0.5, "risk": 1.1, "confidence": 0.9}},
+        {"conformal": {"threshold": 0.5, "coverage": -0.1}},
     ],
     ids=str,
 )
@@ -189,6 +195,14 @@ def test_a_self_test_must_be_a_picture_of_reasonable_size(folder):
         edit(folder, self_test=spec["self_test"] | {"sha256": digest})
         with pytest.raises(BundleError, match=r"self-test\.png is no self-test image"):
             load_bundle(folder)
+
+
+def test_a_card_of_hundreds_of_megabytes_is_not_read(folder):
+    bundle = load_bundle(folder)
+    with (folder / "MODEL_CARD.md").open("wb") as card:
+        card.truncate(2**20 + 1)
+    with pytest.raises(BundleError, match=r"MODEL_CARD\.md is missing or unreadable .it is larger than 1 MB"):
+        _ = bundle.card
 
 
 def test_a_card_in_another_encoding_is_shown_as_far_as_it_goes(folder):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 
+import numpy as np
 import pytest
 
 from napari_deepheme.errors import OptionError
@@ -100,3 +101,34 @@ def test_positions_whose_squares_are_no_numbers_are_refused(tmp_path):
     table.write_text("x,y\n1,1e300\n")
     with pytest.raises(OptionError, match="row 2, column y, is not a number below"):
         read_cells(table, None)
+
+
+RING = SQUARE["coordinates"][0]
+
+
+@pytest.mark.parametrize(
+    ("rings", "message"),
+    [
+        ([RING, RING], "holes fill it"),
+        ([[[0, 0], [100, 100], [100, 0], [0, 100], [0, 0]]], "crosses itself"),
+        ([RING, [[900, 900], [950, 900], [950, 950], [900, 900]]], "a hole lies outside its polygon"),
+    ],
+)
+def test_a_polygon_that_holds_nothing_or_whose_hole_would_count_is_refused(tmp_path, rings, message):
+    with pytest.raises(OptionError, match=message):
+        read_regions(written(tmp_path, {"type": "Polygon", "coordinates": rings}))
+
+
+def test_a_hole_that_touches_the_outline_is_a_hole(tmp_path):
+    diamond = [[200, 100], [300, 200], [200, 300], [100, 200], [200, 100]]
+    (region,) = read_regions(written(tmp_path, {"type": "Polygon", "coordinates": [RING, diamond]}))
+    assert region.contains(np.array([[199.0, 199.0], [110.0, 110.0]])).tolist() == [False, True]
+
+
+def test_no_two_regions_have_one_name(tmp_path):
+    """Their fields would be counted as one."""
+    named = ["region 1", None, "a", "a", "a 1"]
+    features = [{"type": "Feature", "properties": {"name": n}, "geometry": SQUARE} for n in named]
+    path = tmp_path / "a.geojson"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    assert [each.name for each in read_regions(path)] == ["region 1", "region 2", "a 2", "a 3", "a 1"]

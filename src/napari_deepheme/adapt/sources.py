@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -20,15 +19,16 @@ from napari_deepheme.datasets.folders import check_mpp, crop_or_fault
 from napari_deepheme.datasets.labels import listed
 from napari_deepheme.errors import OptionError, ScaleError, SlideError, TableError
 from napari_deepheme.export.table import PERSON, cells_table
-from napari_deepheme.files import read_bounded
+from napari_deepheme.files import is_file, is_folder
 from napari_deepheme.jobs import Job, Progress
 from napari_deepheme.slide.location import SlidePath
 from napari_deepheme.slide.reader import Slide, open_slide
 from napari_deepheme.slide.tiles import crops, prefetch
 from napari_deepheme.store import SUFFIX, open_analysis
-from napari_deepheme.tables import MAX_TABLE_BYTES
+from napari_deepheme.tables import header_of, read_table
 
-_COLUMNS = ("x_px", "y_px", "label", "label_source")
+_POSITION = ("x_px", "y_px")
+_COLUMNS = (*_POSITION, "label", "label_source")
 
 
 def label_sources(paths: Sequence[Path], mpp: float | None) -> list[LabelSource]:
@@ -51,13 +51,13 @@ def label_sources(paths: Sequence[Path], mpp: float | None) -> list[LabelSource]
     waiting = list(paths)
     while waiting:
         path = waiting.pop(0)
-        if path.is_file() and path.name.endswith(SUFFIX):
+        if is_file(path) and path.name.endswith(SUFFIX):
             found.append(CorrectedAnalysis(path, mpp))
-        elif path.is_file() and _is_cells_table(path):
+        elif is_file(path) and _is_cells_table(path):
             if not waiting or waiting[0].suffix.lower() == ".csv" or not waiting[0].is_file():
                 raise OptionError(f"{path} holds positions on a slide; give the slide right after it.")
             found.append(CorrectedCells(path, waiting.pop(0), mpp))
-        elif path.is_dir() or path.suffix.lower() in (".csv", ".tsv"):
+        elif is_folder(path) or path.suffix.lower() in (".csv", ".tsv"):
             if mpp is None:
                 raise OptionError(
                     f"{path}: --mpp, the µm per pixel of the images, is not known; give it (0.25 at 40×)."
@@ -222,20 +222,11 @@ def _check_scale(mpp: float, spec: BundleSpec) -> None:
 
 
 def _is_cells_table(path: Path) -> bool:
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            header = {name.strip() for name in file.readline().split(",")}
-    except (OSError, UnicodeDecodeError):
-        return False
-    return {"x_px", "y_px", "label"} <= header
+    return {"x_px", "y_px", "label"} <= header_of(path)
 
 
 def _person_rows(path: Path) -> pd.DataFrame:
-    try:
-        content = read_bounded(path, MAX_TABLE_BYTES)
-        table = pd.read_csv(BytesIO(content), keep_default_na=False, encoding="utf-8-sig")
-    except (OSError, ValueError) as err:
-        raise TableError(f"{path} cannot be read as a table ({err}); expected a cells.csv.") from err
+    table = read_table(path, _POSITION)
     lacking = [name for name in _COLUMNS if name not in table]
     if lacking:
         raise TableError(f"{path} lacks the columns {listed(lacking)}; expected a cells.csv.")
@@ -245,8 +236,6 @@ def _person_rows(path: Path) -> pd.DataFrame:
             f"{path}: a person labelled none of its {len(table)} cells (label_source is nowhere "
             f"{PERSON!r}); correct some in napari first."
         )
-    try:
-        rows[["x_px", "y_px"]] = rows[["x_px", "y_px"]].apply(pd.to_numeric)
-    except ValueError as err:
-        raise TableError(f"{path}: x_px and y_px must hold a number in every row ({err}).") from err
+    if rows[list(_POSITION)].isna().to_numpy().any():
+        raise TableError(f"{path}: x_px and y_px must hold a number in every row that a person labelled.")
     return rows

@@ -15,7 +15,7 @@ from napari_deepheme.classify.cascade import Settling
 from napari_deepheme.classify.stain import Matching, StainColours, StainMatching
 from napari_deepheme.errors import BundleError, OptionError
 from napari_deepheme.models.bundle import OpenBundle, open_bundle
-from napari_deepheme.models.spec import Channels, HashedFile, Part, Spec
+from napari_deepheme.models.spec import Channels, HashedFile, Part, Share, Spec
 from napari_deepheme.stats.assessment import ModelCalibration
 from napari_deepheme.taxonomy import Taxonomy, fault_of, recoloured
 
@@ -45,15 +45,15 @@ class Review(Part):
     """
 
     threshold: float
-    risk: float
-    confidence: float
+    risk: Share
+    confidence: Share
 
 
 class Conformal(Part):
     """A class enters a cell's conformal set at this probability; sets cover the truth at ``coverage``."""
 
     threshold: float
-    coverage: float
+    coverage: Share
 
 
 class Cascade(Part):
@@ -63,7 +63,7 @@ class Cascade(Part):
     """
 
     threshold: Annotated[float, Field(gt=0, le=1)]
-    changed: Annotated[float, Field(ge=0, le=1)]
+    changed: Share
 
 
 class OutOfDistribution(HashedFile):
@@ -74,7 +74,7 @@ class OutOfDistribution(HashedFile):
     """
 
     threshold: float
-    quantile: float
+    quantile: Share
 
 
 def _sound(taxonomy: Taxonomy) -> Taxonomy:

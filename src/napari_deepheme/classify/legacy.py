@@ -29,6 +29,7 @@ from napari_deepheme.classify.bundle import (
 from napari_deepheme.classify.ensemble import Ensemble
 from napari_deepheme.classify.making import tested, unpacked
 from napari_deepheme.errors import BundleError, OptionError
+from napari_deepheme.files import is_file
 from napari_deepheme.models.bundle import CARD_FILE, named_members, save_bundle
 from napari_deepheme.models.spec import Architecture, Channels, Member, SelfTest, Training
 from napari_deepheme.taxonomy import DEEPHEME_23, Taxonomy
@@ -174,7 +175,7 @@ def read_checkpoint(file: Path, classes: int) -> tuple[Architecture, Head, Weigh
 def _tensors(file: Path) -> Weights:
     """The tensors of a checkpoint by name, whatever else is in the file."""
     # torch's reader of older files fails in many ways on what is no checkpoint at all
-    if not file.is_file() or not zipfile.is_zipfile(file):
+    if not is_file(file) or not zipfile.is_zipfile(file):
         raise BundleError(f"{file} is missing or no checkpoint; expected a file saved by torch 1.6 or later.")
     try:
         with zipfile.ZipFile(file) as packed:

@@ -19,7 +19,7 @@ from napari_deepheme.cli.models import models
 from napari_deepheme.cli.printing import RESEARCH_USE, print_error, use_plain_streams
 from napari_deepheme.cli.slides import classify, info
 from napari_deepheme.cli.training import train, train_detector
-from napari_deepheme.errors import DeepHemeError
+from napari_deepheme.errors import DeepHemeError, OptionError
 
 app = typer.Typer(
     help=f"Differential counts of blood and marrow smears by a snapshot ensemble. {RESEARCH_USE}",
@@ -45,10 +45,15 @@ app.add_typer(models, name="models")
 
 
 def main() -> None:
-    """Run the command line; a fault of the input is one line on stderr and exit code 2."""
+    """Run the command line; what is wrong with the input or a file is one line on stderr, and exit code 2."""
     use_plain_streams()
     try:
         app()
     except DeepHemeError as err:
         print_error(err)
+        sys.exit(2)
+    except OSError as err:
+        if err.filename is None:  # no file that somebody named
+            raise
+        print_error(OptionError(f"{err.filename}: {err.strerror}; check that it is there and may be used."))
         sys.exit(2)

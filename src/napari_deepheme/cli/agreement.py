@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from napari_deepheme.cli.facts import is_analysis
-from napari_deepheme.cli.printing import OUT, RESEARCH_USE, print_json, print_line
+from napari_deepheme.cli.printing import OUT, RESEARCH_USE, plain, print_json, print_line
 from napari_deepheme.taxonomy import known_classes
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ def _readings(path: Path) -> tuple[Reading, ...]:
 
 
 def _print_pair(pair: PairAgreement) -> None:
-    table = Table(title=f"{pair.second} less {pair.first} ({pair.n[1]} and {pair.n[0]} cells)")
+    title = f"{pair.second} less {pair.first} ({pair.n[1]} and {pair.n[0]} cells)"
+    table = Table(title=Text(plain(title)))
     table.add_column("class")
     for name in ("first %", "second %", "difference", "95 % interval", "±20 % or ±2 points"):
         table.add_column(name, justify="right")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_deepheme.files import is_file
+
 if TYPE_CHECKING:
     from napari_deepheme.analysis.result import Analysis
 
@@ -18,7 +20,7 @@ def facts_of(place: str, mpp: float | None) -> dict[str, object]:
 
 def is_analysis(path: Path) -> bool:
     """Whether a file is an SQLite file, as an analysis is; content decides, not the name."""
-    if not path.is_file():
+    if not is_file(path):
         return False
     try:
         with path.open("rb") as file:

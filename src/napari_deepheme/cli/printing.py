@@ -129,7 +129,7 @@ def print_differential(count: Differential, title: str, reliability: Reliability
     shares = (None if reliability is None else reliability.by_code) or {}
     corrected = [] if best is None else [f"% by\n{best.method}", "95 %\ninterval"]
     # no upright lines and little between columns, so that all of them fit a terminal of 80 columns
-    caption = f"Rule {count.rule}. {RESEARCH_USE}"
+    caption = Text(plain(f"Rule {count.rule}. {RESEARCH_USE}"))
     table = Table(title=Text(plain(title)), caption=caption, box=SIMPLE_HEAD, pad_edge=False, padding=0)
     table.add_column("class", no_wrap=True)
     sampling = f"{100 * count.options.confidence:g} % sampling\ninterval"

@@ -13,8 +13,8 @@ from pathlib import Path
 from napari_deepheme.datasets.folders import labelled_images
 from napari_deepheme.datasets.labels import listed
 from napari_deepheme.errors import OptionError, TableError, TaxonomyError
-from napari_deepheme.files import read_bounded
-from napari_deepheme.tables import MAX_TABLE_BYTES
+from napari_deepheme.files import is_file, is_folder, read_bounded
+from napari_deepheme.tables import MAX_TABLE_BYTES, separator_of
 from napari_deepheme.taxonomy import PRESETS, Taxonomy, codes_meant
 
 TRAIN, VAL = "train", "val"
@@ -102,9 +102,9 @@ def read_images(source: Path, taxonomy: Taxonomy) -> tuple[list[TrainingImage], 
     ``taxonomy`` only helps to tell folders of classes from others. Parameters and errors are otherwise those
     of :func:`read_dataset`.
     """
-    if source.is_file():
+    if is_file(source):
         return _table(source), []
-    if not source.is_dir():
+    if not is_folder(source):
         raise OptionError(f"{source} does not exist; expected a folder with a folder per class, or a CSV.")
     found = [TrainingImage(image.path, image.label, "") for image in labelled_images(source, taxonomy)]
     return found, _folder_warnings(source, found)
@@ -150,7 +150,7 @@ def _table(path: Path) -> list[TrainingImage]:
     twice = [str(image) for image, times in Counter(image.path for image in images).items() if times > 1]
     if twice:
         raise TableError(f"{path}: listed more than once: {listed(twice)}; keep one row of each image.")
-    missing = [str(image.path) for image in images if not image.path.is_file()]
+    missing = [str(image.path) for image in images if not is_file(image.path)]
     if missing:
         raise TableError(
             f"{path}: {len(missing)} of {len(images)} images are not there: {listed(missing)}; paths are "
@@ -165,10 +165,7 @@ def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     """Line number and cells of each row, blanks stripped."""
     try:
         text = read_bounded(path, MAX_TABLE_BYTES).decode("utf-8-sig")
-        header = text.partition("\n")[0]
-        reader = csv.DictReader(
-            StringIO(text, newline=""), delimiter=max(",;\t", key=header.count), restval=""
-        )
+        reader = csv.DictReader(StringIO(text, newline=""), delimiter=separator_of(text), restval="")
         # cells beyond the header come as a list under the name None
         rows = [
             (reader.line_num, {k.strip(): v.strip() for k, v in row.items() if k is not None})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +13,10 @@ from numpy.typing import NDArray
 
 from napari_deepheme.detect.white import White, white_of
 from napari_deepheme.errors import SlideError, TableError
-from napari_deepheme.files import read_bounded
 from napari_deepheme.given import read_cells
 from napari_deepheme.jobs import Job, Progress
 from napari_deepheme.slide.reader import Slide, open_slide
-from napari_deepheme.tables import MAX_TABLE_BYTES
+from napari_deepheme.tables import read_table
 
 Floats = NDArray[np.float32]
 
@@ -200,17 +198,14 @@ def _scales(path: Path, table: pd.DataFrame, mpp: float | None) -> NDArray[np.fl
     if "mpp" not in table.columns:
         return np.full(len(table), given)
     scales = pd.to_numeric(table["mpp"], errors="coerce")
-    wrong = np.flatnonzero(scales.isna() & table["mpp"].notna())
+    wrong = np.flatnonzero(scales.isna() & (table["mpp"] != ""))
     if len(wrong):
         raise TableError(f"{path}: row {wrong[0] + 2} has no number in mpp; correct it, or leave it empty.")
     return scales.fillna(given).to_numpy(np.float64)
 
 
 def _table(path: Path) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(BytesIO(read_bounded(path, MAX_TABLE_BYTES)))
-    except (OSError, ValueError) as err:
-        raise TableError(f"{path} cannot be read as CSV ({err}).") from err
+    table = read_table(path)
     known = set(table.columns)
     if "image" not in known or not (set(_BOX) <= known or set(_POINT) <= known):
         raise TableError(

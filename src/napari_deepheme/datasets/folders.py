@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from napari_deepheme.classify.bundle import BundleSpec
 from napari_deepheme.errors import OptionError, ScaleError, SlideError
+from napari_deepheme.files import is_folder
 from napari_deepheme.slide.metadata import MPP_RANGE
 from napari_deepheme.slide.reader import open_slide
 from napari_deepheme.taxonomy import PRESETS, Taxonomy, codes_meant
@@ -33,7 +34,7 @@ def image_files(folder: Path) -> list[Path]:
     OptionError
         No folder, or no image in it.
     """
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise OptionError(f"{folder} is not a folder; expected one of images.")
     files = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     found = sorted(path for path in files if not path.name.startswith("."))

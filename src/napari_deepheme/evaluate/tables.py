@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ import pandas as pd
 from napari_deepheme.datasets.labels import listed
 from napari_deepheme.errors import TableError
 from napari_deepheme.stats.metrics import Floats, Mask
+from napari_deepheme.tables import read_table
 from napari_deepheme.taxonomy import PRESETS, CellClass, Lineage, Taxonomy, codes_meant
 
 SUM_TOLERANCE = 0.01
@@ -129,23 +129,10 @@ def _class(column: str) -> CellClass:
 
 def _read(path: Path) -> pd.DataFrame:
     """All cells as text, blanks stripped, indexed by the first column."""
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            header = file.readline()
-        separator = max("\t,;", key=header.count)
-        table = pd.read_csv(
-            path, sep=separator, header=None, dtype=str, keep_default_na=False, encoding="utf-8-sig"
-        )
-    except (OSError, ValueError) as err:
-        raise TableError(f"{path} cannot be read as a table ({err}); expected TSV or CSV.") from err
-    table = table.fillna("").map(str.strip)
-    columns = table.iloc[0, 1:].tolist()
-    twice = [name for name, times in Counter(columns).items() if times > 1]
-    if twice:
-        raise TableError(f"{path}: several columns are called {', '.join(map(repr, twice))}.")
-    if len(table) < 2:
+    table = read_table(path)
+    if table.empty:
         raise TableError(f"{path}: there is no row below the header.")
-    return table.iloc[1:].set_index(0).set_axis(columns, axis=1)
+    return table.set_index(table.columns[0])
 
 
 def _numbers(path: Path, table: pd.DataFrame) -> Wide:

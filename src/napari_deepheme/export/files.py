@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from napari_deepheme.errors import OutputError, TableError
 from napari_deepheme.export.table import NEWER_NUMBERS, NUMBER_COLUMNS, PROBABILITY, TEXT_COLUMNS
-from napari_deepheme.files import open_regular
-from napari_deepheme.tables import read_table, write_whole
+from napari_deepheme.tables import header_of, read_table, write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_LONGEST_HEADER = 2**20
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:
@@ -101,13 +97,7 @@ def read_cells_csv(path: Path) -> pd.DataFrame:
 
 def is_cells_csv(path: Path) -> bool:
     """Whether a file's header is that of a table of cells."""
-    try:
-        with open_regular(path) as file:
-            first = file.readline(_LONGEST_HEADER).decode("utf-8-sig")
-    except (OSError, ValueError):
-        return False
-    header = set(re.split("[,;\t]", first.strip()))
-    return {"cell_id", "x_px", "y_px", "label"} <= header
+    return {"cell_id", "x_px", "y_px", "label"} <= header_of(path)
 
 
 def guard(value: object) -> object:

@@ -14,6 +14,7 @@ from napari_deepheme.stats.readings import Reading
 from napari_deepheme.tables import read_table
 from napari_deepheme.taxonomy import PRESETS, codes_meant
 
+_PLACE = ("x_px", "y_px")
 _ROUND = 0  # cells of two tables are the same where their centres are within a pixel's rounding
 
 
@@ -28,7 +29,7 @@ def read_readings(path: Path) -> tuple[Reading, ...]:
     TableError
         The file cannot be read, or is none of these.
     """
-    table = read_table(path).fillna("")  # of a row that is too short
+    table = read_table(path, _PLACE)
     if {"cell_id", "label", "x_px", "y_px"} <= set(table):
         return (reading_of_cells(table, path),)
     if {"class", "count"} <= set(table):
@@ -46,15 +47,19 @@ def read_readings(path: Path) -> tuple[Reading, ...]:
 def reading_of_cells(table: pd.DataFrame, path: Path) -> Reading:
     """The reading of a table of cells, with their places; ``path`` names it.
 
+    Cells without a label do not count.
+
     Raises
     ------
     TableError
-        A position is no number, or a label is of no known taxonomy.
+        A position is missing, or a label is of no known taxonomy.
     """
-    try:
-        x, y = (pd.to_numeric(table[name]).round(_ROUND) for name in ("x_px", "y_px"))
-    except ValueError as err:
-        raise TableError(f"{path}: x_px and y_px must hold numbers ({err}).") from err
+    if table[list(_PLACE)].isna().to_numpy().any():
+        raise TableError(
+            f"{path}: x_px and y_px must hold a number in every row; correct or remove the others."
+        )
+    table = table[table["label"] != ""]
+    x, y = (table[name].round(_ROUND) for name in _PLACE)
     labels = table["label"].tolist()
     _codes(labels, path)
     fields: dict[str, Counter[str]] = {}

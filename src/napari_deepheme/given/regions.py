@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy.spatial import cKDTree
+from skimage.measure import points_in_poly
 
 from napari_deepheme.cells import Region
 from napari_deepheme.errors import OptionError
@@ -85,14 +86,25 @@ def check_on_slide(regions: Sequence[Region], shape: tuple[int, int], path: Path
 
 
 def _checked(rings: list[Points], feature: Feature) -> list[Points]:
-    """Refuse a polygon whose corners lie on a line: no cell is ever inside."""
-    y, x = (rings[0] - rings[0][0]).T
-    span = max(float(np.ptp(y)), float(np.ptp(x)))
-    if abs(float((y * np.roll(x, -1) - x * np.roll(y, -1)).sum())) <= _FLAT * span**2:
+    """Refuse a polygon that no cell is ever inside, and one whose hole would count as a part of it."""
+    outline, *holes = rings
+    span = float(np.ptp(outline, axis=0).max())
+    if _twice_area(outline) - sum(map(_twice_area, holes)) <= _FLAT * span**2:
         raise OptionError(
-            f"{feature.where}: a polygon encloses nothing, its corners lie on a line; take it out."
+            f"{feature.where}: a polygon encloses nothing: its corners lie on a line, it crosses itself, or "
+            "holes fill it; take it out."
         )
+    for hole in holes:
+        if not points_in_poly(np.vstack([hole, hole.mean(axis=0)]), outline).any():
+            raise OptionError(
+                f"{feature.where}: a hole lies outside its polygon; draw it as a polygon of its own."
+            )
     return rings
+
+
+def _twice_area(ring: Points) -> float:
+    y, x = (ring - ring[0]).T
+    return abs(float((y * np.roll(x, -1) - x * np.roll(y, -1)).sum()))
 
 
 def _keyhole(rings: list[Points]) -> Points:
@@ -120,11 +132,18 @@ def printable(text: str) -> str:
 
 def _numbered(names: list[str]) -> list[str]:
     """Names told apart by numbers where several are the same; "region 1" and so on for those without."""
-    times, seen = Counter(names), Counter[str]()
+    times, last = Counter(names), Counter[str]()
+    taken = {name for name in names if times[name] == 1}  # "region 1" may be what somebody calls one
     result = []
     for name in names:
-        seen[name] += 1
-        result.append(f"{name or 'region'} {seen[name]}" if times[name] > 1 or not name else name)
+        free = name
+        while not name or times[name] > 1:
+            last[name] += 1
+            free = f"{name or 'region'} {last[name]}"
+            if free not in taken:
+                break
+        taken.add(free)
+        result.append(free)
     return result
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from napari_deepheme.cells import FARTHEST_PX
 from napari_deepheme.errors import OptionError
 from napari_deepheme.given.geojson import CORNER_PX, Points, read_text
+from napari_deepheme.tables import separator_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,11 +119,10 @@ def _table(path: Path) -> pd.DataFrame:
     import pandas as pd  # noqa: PLC0415  half a second that finding cells need not wait for
 
     text = read_text(path)
-    separator = max("\t,;", key=text.partition("\n")[0].count)
     try:
         table = pd.read_csv(
             StringIO(text),
-            sep=separator,
+            sep=separator_of(text),
             header=None,
             dtype=str,
             keep_default_na=False,

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from napari_deepheme.errors import BundleError
-from napari_deepheme.files import read_bounded
+from napari_deepheme.files import is_file, read_bounded
 from napari_deepheme.models.spec import Member, SelfTest, Spec
 
 EMBEDDED = Path(__file__).parents[1] / "bundles"
@@ -32,6 +32,7 @@ CARD_FILE = "MODEL_CARD.md"
 _TEST_FILE = "self-test.png"
 _MAX_ENTRIES = 1000
 _MAX_SPEC_BYTES = 4 * 2**20
+_MAX_CARD_BYTES = 2**20
 _MAX_FILE_BYTES = 1024 * 2**20
 """Of one member: half of what a process may take, and five times ImageNet's ResNet-152 in float32."""
 _MAX_TEST_PIXELS = 4 * 10**6
@@ -59,8 +60,8 @@ class OpenBundle(Generic[S_co]):
 
     @property
     def card(self) -> str:
-        """The model card, Markdown."""
-        return self.read(CARD_FILE).decode("utf-8", "replace")
+        """The model card, Markdown, of at most 1 MB."""
+        return _content(self.root, CARD_FILE, _MAX_CARD_BYTES).decode("utf-8", "replace")
 
 
 def embedded_bundles(kind: str = "classifier") -> tuple[str, ...]:
@@ -148,7 +149,7 @@ def _embedded() -> dict[str, _Kind]:
 
 def _root(source: str | Path) -> Path | zipfile.Path:
     path = EMBEDDED / source if str(source) in _embedded() else Path(source)
-    if path.is_file() and zipfile.is_zipfile(path):
+    if is_file(path) and zipfile.is_zipfile(path):
         root = _opened_zip(path)
         folders = [entry for entry in root.iterdir() if entry.is_dir()]
         # a zip of the folder itself, as file managers make it
@@ -178,7 +179,7 @@ M = TypeVar("M", bound=BaseModel)
 
 def _read_spec(root: Path | zipfile.Path, model: type[M]) -> M:
     file = root / SPEC_FILE
-    if not file.is_file():
+    if not (is_file(file) if isinstance(file, Path) else file.is_file()):
         raise BundleError(
             f"Model bundle {root}: no {SPEC_FILE} there; expected a bundle's folder or zip, or one of the "
             f"embedded names ({', '.join(sorted(_embedded()))})."

@@ -5,18 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict  # pydantic asks for it before Python 3.12
 
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Channels = tuple[float, float, float]
-Positive = Annotated[float, Field(gt=0)]
-Deviations = tuple[Positive, Positive, Positive]
+Share = Annotated[float, Field(ge=0, le=1)]
+Channels = tuple[Share, Share, Share]
+"""Of colours from 0 to 1."""
+Deviation = Annotated[float, Field(gt=0, le=1)]
+Deviations = tuple[Deviation, Deviation, Deviation]
 Width = Annotated[int, Field(ge=1, le=16384)]
 """Outputs of a layer."""
 Scale = Annotated[float, Field(ge=0.02, le=10)]
 """µm/px that a network may ask for."""
+
+
+def _shown(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("expected printable characters")
+    return text
+
+
+Line = Annotated[str, Field(max_length=200), AfterValidator(_shown)]
+"""Text that titles and tables show."""
 
 
 class Part(BaseModel):
@@ -95,8 +107,8 @@ class Spec(Part):
     """What ``bundle.json`` says of every kind of model; ``parent`` where it was adapted from another."""
 
     format_version: Literal[1] = 1
-    name: str
-    version: str
+    name: Line
+    version: Line
     kind: str
     architecture: Architecture
     mpp: Scale

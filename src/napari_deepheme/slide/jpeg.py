@@ -15,14 +15,18 @@ from numpy.typing import NDArray
 
 _SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
 _SOS = 0xDA
-_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+_FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
 _TURBO_FRAMES = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}
-"""Baseline, extended and progressive, Huffman or arithmetic; the rest (lossless, hierarchical) is refused."""
+"""Baseline, extended, progressive, Huffman or arithmetic; lossless, JPEG-LS, hierarchical are refused."""
 _NEEDED = {0xDB, 0xC4, 0xCC, 0xDD, *_FRAMES}
 _JFIF, _ADOBE = 0xE0, 0xEE
 _MAX_SEGMENTS, _MAX_SCANS = 2000, 100
 _MIN_BITS_PER_BLOCK = 2
 """An empty block of 8 × 8 takes a code for its mean and one for its end, a bit each at the very least."""
+
+
+class JpegKindError(ValueError):
+    """A JPEG of a kind that is not supported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +87,10 @@ def read_jpeg(data: bytes, *, tables: bytes = b"", rgb: bool = False) -> Jpeg:
 
     Raises
     ------
+    JpegKindError
+        Of a kind that is not supported.
     ValueError
-        No JPEG, or of a kind that is not supported, or with a header that cannot be true.
+        No JPEG, or with a header that cannot be true.
     """
     shared = [part for part in _header(tables)[0] if part[1] in _NEEDED] if tables else []
     parts, start = _header(data)
@@ -93,8 +99,9 @@ def read_jpeg(data: bytes, *, tables: bytes = b"", rgb: bool = False) -> Jpeg:
         raise ValueError("not one frame and one scan in the JPEG header")
     frame = frames[0]
     if frame[1] not in _TURBO_FRAMES or len(frame) < 10 or frame[4] != 8:
-        raise ValueError(
-            f"a JPEG of kind 0x{frame[1]:x} is not supported, expected baseline or progressive of 8 bits"
+        raise JpegKindError(
+            f"a JPEG of kind 0x{frame[1]:x} and {frame[4]} bits is not supported, "
+            "expected baseline or progressive of 8 bits"
         )
     rows, columns, components = struct.unpack(">HHB", frame[5:10])
     if components not in (1, 3) or not rows or not columns:

@@ -119,6 +119,13 @@ def checked_spacing(spacing: Spacing) -> tuple[Spacing, tuple[str, ...]]:
     return spacing, ()
 
 
+def turned(orientation: object) -> tuple[str, ...]:
+    """Say in a sentence that tag 274 of TIFF or EXIF asks to turn the picture."""
+    if orientation == 1:
+        return ()
+    return (f"Its orientation tag ({orientation}) asks to turn or mirror the picture; it is read as stored",)
+
+
 def vendor_of(tiff: TiffFile) -> Vendor:
     """Find the kind of TIFF this is; the last entry of the table takes whatever is left."""
     return next(vendor for vendor in VENDORS if not vendor.flag or getattr(tiff, vendor.flag))

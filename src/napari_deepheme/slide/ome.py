@@ -1,4 +1,4 @@
-"""What OME-XML may make the reader of a TIFF do: open other files, and make room for planes."""
+"""What a TIFF's metadata may make tifffile do: open other files, make room for planes, parse for ever."""
 
 from __future__ import annotations
 
@@ -12,18 +12,34 @@ from napari_deepheme.slide.location import RemotePath, SlidePath
 
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _MAX_PLANES = 10**5
+_MAX_XML_TAGS = 10**6
+"""Ten for each plane."""
 
 
-def check_ome(path: SlidePath, tiff: TiffFile) -> None:
-    """Refuse OME-XML that names files other than TIFFs beside this one, or more planes than can be.
+def check_metadata(path: SlidePath, tiff: TiffFile) -> None:
+    """Refuse metadata that would have tifffile open other files or take memory and time without bound.
 
-    tifffile opens whatever ``<UUID FileName="…">`` says, and makes a place for every plane.
+    It opens whatever ``<UUID FileName="…">`` of OME-XML and the index of an NDTiff say, and makes a place
+    for every plane that they or a Micro-Manager stack claim.
 
     Raises
     ------
     SlideError
-        It does.
+        They do: OME-XML names no TIFF beside this one, or has more planes or tags than can be; or
+        Micro-Manager wrote it.
     """
+    if tiff.is_micromanager:
+        raise SlideError(
+            f"{path}: this is a data set of Micro-Manager, expected a slide or a picture; "
+            "save each field of it as an RGB TIFF (ImageJ: File > Save As > Tiff)."
+        )
+    # each vendor's XML is the description of the first page
+    n_tags = tiff.pages.first.description.count("<") if len(tiff.pages) else 0
+    if n_tags > _MAX_XML_TAGS:
+        raise SlideError(
+            f"{path}: the description of its first page has {n_tags} XML tags, expected at most "
+            f"{_MAX_XML_TAGS}; export the slide again."
+        )
     xml = tiff.ome_metadata if tiff.is_ome else None
     if not xml:
         return

@@ -61,7 +61,8 @@ def _source(handle: Handle, kind: Kind, cache: BlockCache) -> Source:
     from napari_deepheme.slide.openslide_plane import OpenSlidePlane  # noqa: PLC0415  an optional extra
 
     slide = handle.get()
-    says = dict(slide.properties)  # all that is asked before a tile is read: a fault there ends the handle
+    # all that is asked before a tile is read: a fault there ends the handle; damaged names have no value
+    says = {name: said for name in slide.properties if (said := slide.properties.get(name)) is not None}
     _check_sizes(handle.path, slide.level_dimensions, says)
     background = _background(says.get("openslide.background-color", ""))
     source = Source(

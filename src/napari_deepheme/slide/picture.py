@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import struct
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -11,14 +12,14 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from napari_deepheme.errors import SlideError
 from napari_deepheme.files import read_bounded
 from napari_deepheme.slide.damage import slipped_row
-from napari_deepheme.slide.jpeg import Decoded, read_jpeg, too_short_for
+from napari_deepheme.slide.jpeg import Decoded, JpegKindError, read_jpeg, too_short_for
 from napari_deepheme.slide.jpeg2000 import check_codestream, complaint
-from napari_deepheme.slide.metadata import JPEG_DENSITY, MISSING, PNG_DENSITY, Spacing
+from napari_deepheme.slide.metadata import JPEG_DENSITY, MISSING, PNG_DENSITY, Spacing, turned
 from napari_deepheme.slide.planes import ArrayPlane, Pixels, Source
 from napari_deepheme.slide.png import check_png, png_shape
 from napari_deepheme.slide.webp import leftover, webp_shape
@@ -31,6 +32,8 @@ _MAX_FILE_BYTES = 4 * MAX_PIXELS
 _MOST_DEFLATED = 1032
 """zlib cannot pack more bytes than these into one."""
 
+_PNG_DEPTH = 24
+"""Where a PNG's header has its bits a sample."""
 _MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
 _PROFILED = {"RGB", "RGBA"}
 _UM_PER_INCH = 25400.0
@@ -71,7 +74,7 @@ def open_picture(path: Path) -> Source:
         raise SlideError(_damaged(path, kind, str(err) or type(err).__name__)) from err
     if decoded.complaint:
         raise SlideError(_damaged(path, kind, decoded.complaint))
-    warnings = _doubts(kind, decoded.pixels)
+    warnings = _doubts(kind, decoded.pixels) + turned(_orientation(data, kind))
     return Source(kind, "", (ArrayPlane(decoded.pixels),), spacing, warnings=warnings, icc=icc)
 
 
@@ -104,8 +107,13 @@ def _check_size(path: Path, shape: tuple[int, int], most: int = 0) -> None:
 def _jpeg(path: Path, data: bytes) -> Decoded:
     try:
         jpeg = read_jpeg(data)
-    except ValueError:
-        return _through_pillow("JPEG")(path, data)  # CMYK, and damage that Pillow has a word for
+    except ValueError as err:
+        try:
+            return _through_pillow("JPEG")(path, data)  # CMYK, and damage that Pillow has a word for
+        except UnidentifiedImageError:
+            if isinstance(err, JpegKindError):
+                raise SlideError(f"{path}: {err}; export it as 8-bit RGB.") from err
+            raise err from None
     _check_size(path, (jpeg.rows, jpeg.columns), _MAX_PROGRESSIVE if jpeg.progressive else MAX_PIXELS)
     if not jpeg.progressive and too_short_for(len(data), jpeg.rows, jpeg.columns):
         raise ValueError(f"{len(data)} bytes cannot hold the {jpeg.columns} × {jpeg.rows} px of its header")
@@ -118,13 +126,18 @@ def _png(path: Path, data: bytes) -> Decoded:
     _check_size(path, (height, width))
     if height * width // 8 > len(data) * _MOST_DEFLATED:
         raise ValueError(f"{len(data)} bytes cannot hold the {width} × {height} px of its header")
+    if data[_PNG_DEPTH] > 8:  # Pillow would halve colours without a word
+        raise _deep(path, f"{data[_PNG_DEPTH]} bits")
     check_png(data)
     return _through_pillow("PNG")(path, data)
 
 
 def _jpeg2000(path: Path, data: bytes) -> Decoded:
     _check_size(path, check_codestream(data))
-    return Decoded(_rgb(_as_bytes(imagecodecs.jpeg2k_decode(data))), complaint(data))
+    pixels = imagecodecs.jpeg2k_decode(data)
+    if pixels.dtype != np.uint8:
+        raise _deep(path, f"samples of type {pixels.dtype}")
+    return Decoded(_rgb(pixels), complaint(data))
 
 
 def _webp(path: Path, data: bytes) -> Decoded:
@@ -140,20 +153,17 @@ def _through_pillow(kind: str) -> Callable[[Path, bytes], Decoded]:
             with Image.open(io.BytesIO(data), formats=(kind,)) as image:
                 _check_size(path, (image.height, image.width))
                 if image.mode not in _MODES:
-                    raise SlideError(
-                        f"{path}: expected an 8-bit colour or grey picture, got Pillow mode {image.mode!r}; "
-                        "export it as 8-bit RGB."
-                    )
+                    raise _deep(path, f"Pillow mode {image.mode!r}")
                 indexed = image.mode in {"P", "PA"}
                 return Decoded(np.asarray((image.convert("RGBA") if indexed else image).convert("RGB")))
 
     return read
 
 
-def _as_bytes(pixels: NDArray[np.generic]) -> NDArray[np.uint8]:
-    if pixels.dtype != np.uint8:
-        raise ValueError(f"its pixels are of type {pixels.dtype}, expected 8 bits")
-    return pixels.astype(np.uint8, copy=False)
+def _deep(path: Path, what: str) -> SlideError:
+    return SlideError(
+        f"{path}: expected an 8-bit colour or grey picture, got {what}; export it as 8-bit RGB."
+    )
 
 
 def _rgb(pixels: NDArray[np.uint8]) -> Pixels:
@@ -186,6 +196,18 @@ def _spacing(data: bytes, kind: str) -> Spacing:
         return None, MISSING
     source = PNG_DENSITY if kind == "PNG" else JPEG_DENSITY
     return (_UM_PER_INCH / float(dpi[1]), _UM_PER_INCH / float(dpi[0])), source
+
+
+def _orientation(data: bytes, kind: str) -> object:
+    if kind not in {"PNG", "JPEG", "WebP"}:
+        return 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of size, and of damaged EXIF
+        with Image.open(io.BytesIO(data), formats=(kind,)) as image:
+            try:
+                return image.getexif().get(ExifTags.Base.Orientation, 1)
+            except (*_FAULTS, struct.error, TypeError, LookupError):  # no reason to refuse the picture
+                return 1
 
 
 def _icc(data: bytes, kind: str) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from napari_deepheme.errors import SlideError
-from napari_deepheme.files import open_regular
+from napari_deepheme.files import is_folder, open_regular
 from napari_deepheme.slide.file import open_bytes
 from napari_deepheme.slide.location import RemotePath, SlidePath
 from napari_deepheme.slide.ome import TIFF_MAGIC
@@ -33,7 +33,7 @@ def open_source(path: SlidePath, cache: BlockCache) -> Source:
     """
     if isinstance(path, RemotePath):
         return _open_remote(path, cache)
-    if path.is_dir():
+    if is_folder(path):
         return _open_folder(path, cache)
     head = _head(path)
     kind = kind_of(path, head)

@@ -17,15 +17,15 @@ from napari_deepheme.errors import SlideError
 from napari_deepheme.slide.file import BytesStream, SlideBytes
 from napari_deepheme.slide.ifds import check_directories
 from napari_deepheme.slide.location import SlidePath
-from napari_deepheme.slide.metadata import Vendor, vendor_of
+from napari_deepheme.slide.metadata import Vendor, turned, vendor_of
 from napari_deepheme.slide.objective import objective_of
-from napari_deepheme.slide.ome import check_ome
+from napari_deepheme.slide.ome import check_metadata
 from napari_deepheme.slide.planes import BlockCache, Plane, Source
 from napari_deepheme.slide.segments import FAULTS, JPEG, JPEG2000
 from napari_deepheme.slide.tiff_plane import COPY_AGAIN, Files, TiffPlane, short
 
 _RGB, _YCBCR = 2, 6
-_ICC = 34675
+_ICC, _ORIENTATION = 34675, 274
 _FAULTS = (*FAULTS, TypeError, AttributeError, AssertionError, SyntaxError)
 """What tifffile raises on damaged files: it promises no narrower kind."""
 
@@ -44,7 +44,7 @@ def open_tiff(path: SlidePath, cache: BlockCache, file: SlideBytes | None = None
         check_directories(files.main)
         place = path if isinstance(path, Path) else cast("IO[bytes]", BytesStream(files.main))
         with _quiet() as said, TiffFile(place, name=path.name) as tiff:
-            check_ome(path, tiff)
+            check_metadata(path, tiff)
             return _source(tiff, cache, said, files)
     except SlideError:
         _close(files)
@@ -66,7 +66,7 @@ def _source(tiff: TiffFile, cache: BlockCache, said: list[str], files: Files) ->
     if not series:
         raise SlideError(f"{path}: the TIFF holds no image; {COPY_AGAIN}")
     main = max(series, key=lambda one: one.keyframe.imagelength * one.keyframe.imagewidth)
-    warnings = _check_planes(path, main)
+    warnings = _check_planes(path, main) + turned(main.keyframe.tags.valueof(_ORIENTATION, 1))
     others = [one for one in series if one is not main]
     levels = [main.levels[0], *_coarser(main, others if not vendor.flag else [])]
     planes = tuple(TiffPlane(files, level, cache, f"level {i}") for i, level in enumerate(levels))

@@ -113,8 +113,10 @@ def passing_bablok(first: ArrayLike, second: ArrayLike, confidence: float = 0.95
     rank = round((n - spread) / 2)
     edges = np.clip([rank - 1 + below, n - rank + below], 0, n - 1)
     low, high = (float(value) for value in slopes[edges])
-    bounds = float(np.median(y - high * x)), float(np.median(y - low * x))
-    return Line(slope, (low, high), float(np.median(y - slope * x)), bounds)
+    # a slope without limit leaves the points at x = 0 where they are
+    risen = [np.multiply(each, x, where=x != 0, out=np.zeros_like(x)) for each in (slope, high, low)]
+    intercept, lower, upper = (float(np.median(y - each)) for each in risen)
+    return Line(slope, (low, high), intercept, (lower, upper))
 
 
 def deming(first: ArrayLike, second: ArrayLike, ratio: float = 1.0, confidence: float = 0.95) -> Line:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -10,6 +9,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from napari_deepheme.errors import OptionError
+from napari_deepheme.files import is_file, read_toml
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -34,16 +34,16 @@ def read_own(model: type[Model], source: str, folder: Path, names: Sequence[str]
         Neither a name nor a file, or a fault of the file.
     """
     path = folder / f"{source}.toml" if source in names else Path(source)
-    if not path.is_file():
+    if not is_file(path):
         raise OptionError(
             f"{source} is no {what} and no file; there are {', '.join(names)}, "
             "or give a TOML file of your own."
         )
     try:
-        return model.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as err:
-        raise OptionError(f"The {what} {path} cannot be read as TOML ({err}).") from err
-    except ValidationError as err:
+        return model.model_validate(read_toml(path))
+    except ValidationError as err:  # before ValueError, which it is one of
         first = err.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise OptionError(f"The {what} {path}: {where}: {first['msg']}, got {first['input']!r}.") from err
+    except (OSError, ValueError) as err:
+        raise OptionError(f"The {what} {path} cannot be read as TOML ({err}).") from err

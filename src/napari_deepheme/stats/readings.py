@@ -27,6 +27,9 @@ from napari_deepheme.taxonomy import MUNICH_TO_DEEPHEME, Taxonomy, known_classes
 
 Place = tuple[float, float]
 
+_MOST_READINGS = 50
+"""Each is compared with every other."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -122,10 +125,15 @@ def agreement(readings: Sequence[Reading]) -> Agreement:
     Raises
     ------
     TableError
-        Fewer than two readings, or one without a counted cell.
+        Fewer than two readings, more than fifty, or one without a counted cell.
     """
     if len(readings) < 2:
         raise TableError("Agreement needs two readings or more; give another file.")
+    if len(readings) > _MOST_READINGS:
+        raise TableError(
+            f"There are {len(readings)} readings, expected at most {_MOST_READINGS}: each is compared with "
+            "every other; give fewer readers."
+        )
     merged = [_merged(reading, _coarse(readings)) for reading in readings]
     codes = dict.fromkeys(code for each in merged for code in each.counts)
     taxonomy = known_classes(codes)

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Self  # of typing from Python 3.11
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from napari_deepheme.stats.differential import Differential, plain
 from napari_deepheme.stats.intervals import share_intervals
@@ -20,11 +21,17 @@ _FOLDER = Path(__file__).parent / "reference_sets"
 class Range(BaseModel):
     """What a source calls usual; of a share in percent, or of an index."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     low: float
     high: float
     codes: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.low > self.high:
+            raise ValueError(f"low {self.low:g} is above high {self.high:g}")
+        return self
 
 
 class ReferenceSet(BaseModel):

@@ -140,7 +140,7 @@ def labels_under(
     Raises
     ------
     OptionError
-        A masked class occurs and the probabilities are not known.
+        A masked class occurs, and the probabilities are not known or every class is masked.
     """
     named = np.asarray(labels, dtype=object).copy()
     masked = rule.masked_codes(taxonomy)
@@ -156,6 +156,10 @@ def labels_under(
         )
     codes = np.array(taxonomy.codes, dtype=object)
     allowed = np.array([code not in masked for code in taxonomy.codes])
+    if not allowed.any():
+        raise OptionError(
+            f"The rule {rule.title} masks every class of {taxonomy.name}; leave one that cells can be."
+        )
     named[again] = codes[np.where(allowed, probabilities[again], -1.0).argmax(axis=1)]
     return named
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from napari_deepheme.errors import AnalysisFileError, BusyError
+from napari_deepheme.files import is_file
 from napari_deepheme.store.analysis_file import AnalysisFile
 from napari_deepheme.store.connection import (
     BUSY_SECONDS,
@@ -34,7 +35,7 @@ def open_analysis(path: str | Path, *, write: bool = False) -> AnalysisFile:
         Missing, damaged, of a newer version, or no analysis file.
     """
     path = Path(path)
-    if not path.is_file():
+    if not is_file(path):
         raise AnalysisFileError(f"{path} is not there; expected an analysis file (.deepheme.db).")
     lock = locked_if_writable(path) if write else None
     try:

@@ -51,6 +51,9 @@ class CellClass:
     aliases: tuple[str, ...] = ()
 
 
+_LONGEST = 100
+"""Characters of a code or name."""
+
 MATURATION_LINES = (
     ("M1", "M2", "M3", "M4", "M5", "M6"),
     ("E1", "E4"),
@@ -119,6 +122,7 @@ def fault_of(taxonomy: Taxonomy) -> str:
     for each in taxonomy.classes:
         if not re.fullmatch("#[0-9a-fA-F]{6}", each.colour):
             return f"colour {each.colour!r} of {each.code}; expected #rrggbb"
-        if not each.code.strip() or not each.code.isprintable():
-            return f"code {each.code!r}; expected printable characters"
+        for what, text in (("code", each.code), ("name", each.name)):
+            if not text.strip() or not text.isprintable() or len(text) > _LONGEST:
+                return f"{what} {text[:50]!r}; expected 1 to {_LONGEST} printable characters"
     return ""

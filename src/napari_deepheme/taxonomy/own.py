@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
 from napari_deepheme.errors import TaxonomyError
+from napari_deepheme.files import is_file, read_toml
 from napari_deepheme.taxonomy.classes import CellClass, Taxonomy, fault_of
 from napari_deepheme.taxonomy.presets import PRESETS
 
@@ -27,17 +27,17 @@ def read_taxonomy(source: str) -> Taxonomy:
     if source in PRESETS:
         return PRESETS[source]
     path = Path(source)
-    if not path.is_file():
+    if not is_file(path):
         raise TaxonomyError(f"{source} is no file and no taxonomy; there are {', '.join(PRESETS)}.")
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = read_toml(path)
         taxonomy = TypeAdapter(Taxonomy).validate_python(values)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as err:
-        raise TaxonomyError(f"{path} cannot be read as TOML ({err}).") from err
-    except ValidationError as err:
+    except ValidationError as err:  # before ValueError, which it is one of
         first = err.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise TaxonomyError(f"{path}: {where}: {first['msg']}, got {first['input']!r}.") from err
+    except (OSError, ValueError) as err:
+        raise TaxonomyError(f"{path} cannot be read as TOML ({err}).") from err
     _check(taxonomy, values, path)
     return taxonomy
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
@@ -11,9 +10,10 @@ from typing import Annotated
 
 import tomli_w
 from platformdirs import user_config_path
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter
 
 from napari_deepheme.errors import OptionError, OutputError
+from napari_deepheme.files import is_file, read_toml
 from napari_deepheme.taxonomy.classes import Taxonomy
 
 COLOURS_FILE = user_config_path("napari-deepheme", appauthor=False) / "class-colours.toml"
@@ -35,11 +35,11 @@ def own_colours(path: Path | None = None) -> Palette:
         The file is no TOML, or does not hold a colour for each code.
     """
     path = path or COLOURS_FILE
-    if not path.is_file():
+    if not is_file(path):
         return {}
     try:
-        return _OWN.validate_python(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValidationError) as err:
+        return _OWN.validate_python(read_toml(path))
+    except (OSError, ValueError) as err:  # what does not fit is a ValueError too
         raise OptionError(
             f'{path}: expected lines such as M3 = "#1c7ed6" ({str(err).splitlines()[0]}); '
             "correct it or delete it, then the usual colours are used."

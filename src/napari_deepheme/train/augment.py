@@ -15,7 +15,8 @@ from imagecodecs import jpeg8_decode, jpeg8_encode
 from pydantic import BaseModel, ConfigDict, Field
 from torch.nn.functional import grid_sample, pad
 
-Share = Annotated[float, Field(ge=0, le=1)]
+from napari_deepheme.models.spec import Share
+
 Amount = Annotated[float, Field(ge=0)]
 
 _NEAR, _OUT_OF_FOCUS = 0.25, 0.15

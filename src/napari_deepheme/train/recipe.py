@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from napari_deepheme.classify.bundle import Head, InputSide, Magnifications
 from napari_deepheme.classify.stain import Matching, StainMatching
 from napari_deepheme.errors import OptionError
+from napari_deepheme.files import read_toml
 from napari_deepheme.models.spec import Architecture, Channels, Deviations, Scale
 from napari_deepheme.train.augment import Amount, Share, ViewOptions
 
@@ -144,8 +145,8 @@ def read_recipe(name: str, changes: Path | None = None) -> Recipe:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        values = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as err:
+        values = read_toml(file)
+    except (OSError, ValueError) as err:
         raise OptionError(f"{file} cannot be read as TOML ({err}).") from err
     if "magnifications" in values:  # what version 0.1 called them
         values["test_time_views"] = values.pop("magnifications")

@@ -130,7 +130,7 @@ def test_a_folder_takes_what_napari_and_qupath_write_and_leaves_images_without_m
         (["image,x,y,mpp", "a.png,1,2,fine"], "row 2 has no number in mpp"),
         (["image,x,y,label", "a.png,1,2,RBC"], "no nucleated cell is marked"),
         (["image,x,y"], "no nucleated cell is marked"),
-        ([""], "cannot be read as CSV"),
+        ([""], "cannot be read as a table"),
     ],
 )
 def test_a_table_that_does_not_serve_is_refused_with_where_and_what(tmp_path, lines, message):
@@ -146,7 +146,7 @@ def test_a_box_without_area_is_a_point(tmp_path):
 
 
 def test_sources_that_are_not_there_or_empty_are_refused(tmp_path):
-    refused(TableError, "gone.csv cannot be read as CSV", tmp_path / "gone.csv")
+    refused(TableError, "gone.csv cannot be read as a table", tmp_path / "gone.csv")
     draw(tmp_path / "a.png")
     refused(TableError, "no image with marks beside it; expected pairs", tmp_path)
     (tmp_path / "a.csv").write_text("axis-0,axis-1\n")

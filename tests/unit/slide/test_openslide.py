@@ -17,7 +17,7 @@ from PIL import Image
 from napari_deepheme.errors import DamagedTileError, SlideError
 from napari_deepheme.slide import Damaged, open_slide
 
-pytest.importorskip("openslide", reason="the extra openslide is not installed")
+openslide = pytest.importorskip("openslide", reason="the extra openslide is not installed")
 NAME = "CMU-1-Small-Region"
 
 
@@ -171,6 +171,17 @@ def test_a_vms_opens_nothing_but_files_beside_it(tmp_path, name):
         pytest.skip("this system has no named pipes")
     with pytest.raises(SlideError, match="which is none beside it"):
         open_slide(write_vms(tmp_path, ImageFile=name))
+
+
+def test_a_property_without_a_value_is_left_out(tmp_path, monkeypatch):
+    """A flipped bit in a DICOM gave OpenSlide a name that it then did not know."""
+    known = openslide.lowlevel.get_property_value
+    lacking = "hamamatsu.PhysicalWidth"
+    monkeypatch.setattr(
+        openslide.lowlevel, "get_property_value", lambda s, name: None if name == lacking else known(s, name)
+    )
+    with open_slide(write_vms(tmp_path)) as slide:
+        assert slide.info.format == "Hamamatsu VMS"
 
 
 def test_a_size_of_nothing_is_unknown(tmp_path):

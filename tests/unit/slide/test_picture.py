@@ -5,8 +5,10 @@ from __future__ import annotations
 import struct
 from io import BytesIO
 
+import imagecodecs
 import numpy as np
 import pytest
+import tifffile
 from painted_slides import texture
 from PIL import Image
 
@@ -50,6 +52,43 @@ def test_a_16_bit_grey_picture_is_refused(tmp_path):
     Image.fromarray(FIELD[..., 0].astype(np.uint16) * 200).save(tmp_path / "a.png")
     with pytest.raises(SlideError, match="expected an 8-bit"):
         open_slide(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif"])
+def test_a_picture_to_be_turned_is_read_as_stored_with_a_warning(tmp_path, suffix):
+    exif = Image.Exif()
+    exif[274] = 6
+    path = tmp_path / f"a.{suffix}"
+    if suffix == "tif":
+        tifffile.imwrite(path, FIELD, photometric="rgb", extratags=[(274, "H", 1, 6, True)])
+    else:
+        Image.fromarray(FIELD).save(path, exif=exif)
+    with open_slide(path) as slide:
+        assert slide.info.shape == (300, 400)
+        assert [said[:25] for said in slide.info.warnings] == ["Its orientation tag (6) a"]
+
+
+def test_16_bits_of_colour_are_refused_and_not_called_damage(tmp_path):
+    deep = FIELD.astype(np.uint16) * 200
+    (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(deep))
+    (tmp_path / "a.jp2").write_bytes(imagecodecs.jpeg2k_encode(deep))
+    for name in ("a.png", "a.jp2"):
+        with pytest.raises(SlideError, match=r"expected an 8-bit colour .* got .*16.*; export"):
+            open_slide(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        imagecodecs.jpegls_encode(FIELD),
+        imagecodecs.jpeg_encode(FIELD.astype(np.uint16) * 16, bitspersample=12),
+    ],
+    ids=["JPEG-LS", "12 bits"],
+)
+def test_kinds_of_jpeg_that_are_not_read_are_named(tmp_path, data):
+    (tmp_path / "a.jpg").write_bytes(data)
+    with pytest.raises(SlideError, match=r"a\.jpg: a JPEG of kind 0x.* expected baseline .* 8 bits; export"):
+        open_slide(tmp_path / "a.jpg")
 
 
 def test_a_picture_too_large_to_decode_whole_is_refused(tmp_path, monkeypatch):

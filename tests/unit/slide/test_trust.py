@@ -165,6 +165,22 @@ def test_ome_xml_of_more_planes_than_can_be_is_refused(tmp_path):
         open_slide(path)
 
 
+def test_xml_of_millions_of_tags_is_refused_before_it_is_parsed(tmp_path, monkeypatch):
+    monkeypatch.setattr("xml.etree.ElementTree.fromstring", lambda _: pytest.fail("parsed"))
+    xml = "<OME>" + "<a/>" * 10**6 + "</OME>"
+    tifffile.imwrite(tmp_path / "a.tif", FULL, photometric="rgb", description=xml, metadata=None)
+    with pytest.raises(SlideError, match="1000002 XML tags, expected at most 1000000"):
+        open_slide(tmp_path / "a.tif")
+
+
+def test_data_sets_of_micro_manager_are_refused_before_their_index_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(tifffile.tifffile, "read_micromanager_metadata", lambda *_: pytest.fail("read"))
+    tag = (51123, "s", 0, "{}", True)
+    tifffile.imwrite(tmp_path / "a.tif", FULL, photometric="rgb", extratags=[tag], metadata=None)
+    with pytest.raises(SlideError, match="data set of Micro-Manager"):
+        open_slide(tmp_path / "a.tif")
+
+
 def test_a_tiff_of_more_pages_than_a_slide_has_is_refused_before_they_are_read(tmp_path, monkeypatch):
     monkeypatch.setattr("napari_deepheme.slide.ifds.MAX_PAGES", 20)
     with tifffile.TiffWriter(tmp_path / "a.tif") as writer:

@@ -254,3 +254,9 @@ def test_the_cells_still_needed_know_how_few_fields_were_seen():
     labels = ["M6"] * 150 + ["L2"] * 150
     few = of(labels, facts=CellFacts(fields=np.arange(300) % 3))
     assert few.more_cells("M6", 0.05) > of(labels).more_cells("M6", 0.05)
+
+
+def test_a_rule_that_masks_every_class_is_refused():
+    rule = counting_rule("deepheme").model_copy(update={"masked": DEEPHEME_23.codes})
+    with pytest.raises(OptionError, match="masks every class"):
+        labels_under(rule, ["B1"], DEEPHEME_23, np.full((1, len(DEEPHEME_23.codes)), 1 / 23))

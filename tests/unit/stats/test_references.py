@@ -53,3 +53,11 @@ def test_a_ratio_that_nothing_was_counted_for_stands_beside_nothing():
 
 def of(labels):
     return Differential.of(labels, np.zeros(len(labels)), DEEPHEME_23)
+
+
+@pytest.mark.parametrize("usual", ["low = 5.0\nhigh = 1.0", "low = nan\nhigh = 1.0", "low = 0.0\nhigh = inf"])
+def test_a_range_without_two_limits_in_order_is_refused(tmp_path, usual):
+    path = tmp_path / "own.toml"
+    path.write_text(f'name = "own"\ntitle = "own"\nsource = "x"\n[indices.m_e]\n{usual}\n')
+    with pytest.raises(OptionError, match=r"indices\.m_e"):
+        reference_set(str(path))
