@@ -15,8 +15,8 @@ from napari_deepheme.classify.bundle import Head, InputSide, Magnifications
 from napari_deepheme.classify.stain import Matching, StainMatching
 from napari_deepheme.errors import OptionError
 from napari_deepheme.files import read_toml
-from napari_deepheme.models.spec import Architecture, Channels, Deviations, Scale
-from napari_deepheme.train.augment import Amount, Share, ViewOptions
+from napari_deepheme.models.spec import Architecture, Channels, Deviations, Scale, Share
+from napari_deepheme.train.augment import Amount, ViewOptions
 
 RECIPES = ("deepheme", "preprint", "munich", "small")
 
