@@ -51,6 +51,8 @@ class Adapted:
     bundle : Bundle
     improved : bool
         False where cross-validation showed no gain, so that the parent's last layer was kept.
+    gains : bool
+        Whether anything but the calibration was changed: the last layer, or how it looks at cells.
     look : Look
         Whether the new model matches the stain of a slide, and whether its batch normalisation has
         statistics of the labelled cells.
@@ -64,6 +66,7 @@ class Adapted:
 
     bundle: Bundle
     improved: bool
+    gains: bool
     look: Look
     before: dict[str, Figure]
     after: dict[str, Figure]
@@ -118,10 +121,12 @@ def adapt(bundle: Bundle, cells: LabelledCells, options: AdaptOptions) -> Job[Ad
 
 
 def _adapted(made: Bundle, learned: NewModel) -> Adapted:
+    improved, look = learned.outcome.strength != KEPT, learned.outcome.look
     return Adapted(
         made,
-        learned.outcome.strength != KEPT,
-        learned.outcome.look,
+        improved,
+        improved or look != learned.parent_look,
+        look,
         learned.before,
         learned.after,
         learned.classes.counts,

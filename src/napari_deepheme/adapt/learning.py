@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from napari_deepheme.adapt.adapting import Adapted, AdaptOptions, adapt
 from napari_deepheme.adapt.classes import FEWEST
 from napari_deepheme.adapt.labelled import Grouping, LabelledCells, LabelSource
-from napari_deepheme.adapt.look import Look
 from napari_deepheme.adapt.sources import on_slide
 from napari_deepheme.analysis.audit import named_at_random
 from napari_deepheme.analysis.corrections import settled
@@ -128,8 +127,7 @@ def learn(
         parts.append((yield from other.read(parent.spec)))
     cells, left_out = _enough_of_each(LabelledCells.join(parts))
     adapted = yield from adapt(parent, cells, AdaptOptions(out=out, device=run.device))
-    gains = adapted.improved or adapted.look != Look(parent.spec.match_stain)
-    learned = (yield from _asked(analysis, slide, adapted, run, len(cells))) if gains else None
+    learned = (yield from _asked(analysis, slide, adapted, run, len(cells))) if adapted.gains else None
     return Lesson(adapted, learned, left_out, len(set(cells.smears)))
 
 

@@ -38,6 +38,8 @@ class NewModel:
     classes : Classes
     groups : ndarray of intp, shape (n,)
         What was kept together in cross-validation.
+    parent_look : Look
+        How the parent would look at these cells.
     outcome : Outcome
         The choice, with what cross-validation says of the cells.
     layers : tuple of LastLayer
@@ -54,6 +56,7 @@ class NewModel:
     cells: LabelledCells
     classes: Classes
     groups: NDArray[np.intp]
+    parent_look: Look
     outcome: Outcome
     layers: tuple[LastLayer, ...]
     distance: NDArray[np.float32]
@@ -96,6 +99,7 @@ def learned_from(
         cells=cells,
         classes=classes,
         groups=groups,
+        parent_look=default,
         outcome=outcome,
         layers=taught(materials[outcome.look], outcome.strength, seed),
         distance=distance,

@@ -1,5 +1,7 @@
 """Looks at a laboratory's cells: stain matched or not, statistics of batch normalisation."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,8 @@ from safetensors.torch import load
 from torch import nn
 
 from napari_deepheme.adapt import AdaptOptions
+from napari_deepheme.adapt.adapting import _adapted
+from napari_deepheme.adapt.choice import KEPT
 from napari_deepheme.adapt.classes import resolved
 from napari_deepheme.adapt.labelled import Grouping, LabelledCells
 from napari_deepheme.adapt.look import Look
@@ -94,3 +98,7 @@ def test_the_look_that_serves_best_is_taken_and_written(frozen, cells, views, to
     as_known = {**views, PLAIN: views[PLAIN] + 20 * toward}
     same = drain(learned_from(toy_bundle, frozen.layers, as_known, cells, classes, 0))
     assert same.outcome.look == PLAIN
+    # the bundle says to match, but there is no stain to match: the parent, too, looks at it as it is
+    assert toy_bundle.spec.match_stain is StainMatching.ALL
+    kept = replace(same, outcome=replace(same.outcome, strength=KEPT))
+    assert [_adapted(made, each).gains for each in (learned, kept)] == [True, False]
